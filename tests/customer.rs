@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// Returns the body that creates a customer: every field is filled, with a value that contains the user name where its
-/// format allows one.
+/// Returns the body of a request that creates a customer, with every field filled. Values contain the user name where
+/// the field's format allows it.
 pub(crate) fn new_customer(username: &str, password: &str) -> Value {
     json!({
         "username": username,

@@ -11,8 +11,8 @@ use crate::platform::metrics;
 use crate::store::{Update, revise};
 
 /// Carries out `command` on the account `customer` on behalf of the actor `by`. One transaction writes the
-/// account, the event and the entry in the ledger of erasures. Returns the account before and after the
-/// change.
+/// account and the event and, if the command concerns the account's erasure, records it in the ledger of
+/// erasures. Returns the account before and after the change.
 pub async fn transition(
     app: &App,
     by: Actor,
@@ -87,7 +87,8 @@ enum Beside<'a> {
     Nothing,
     /// Uses up the mailed token with this hash.
     UseUp(&'a str),
-    /// Issues the ticket with this hash, even if the command changes nothing.
+    /// Issues the ticket with this hash, with which the owner can follow the erasure, even if the command
+    /// changes nothing.
     Issue(&'a TicketHash),
 }
 
@@ -133,7 +134,8 @@ async fn carry_out(
     .await
 }
 
-/// Writes an operator's deletion, if the limit of such deletions within the hour (the brake) allows it.
+/// Writes the deletion of an account by an operator, if the hourly limit of such deletions (the brake) allows
+/// it.
 async fn braked(
     app: &App,
     brake: Brake,

@@ -11,8 +11,8 @@ use crate::domain::receipt::BACKUPS_KEPT;
 use crate::http::PageFile;
 use crate::store::fates::Fates;
 
-/// Returns the page with its placeholders filled in: the installation's settings, and the lists of what the erase rules
-/// delete, erase and keep.
+/// Returns the page with its placeholders filled in: the installation's settings, and lists of which items a deletion
+/// removes, which fields it blanks, and what it keeps.
 #[must_use]
 pub fn completed(page: PageFile, installation: &Installation) -> PageFile {
     let fates = Fates::by_the_rules();

@@ -24,8 +24,8 @@ static COMPUTED: AtomicU64 = AtomicU64::new(0);
 /// hash does.
 static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
-/// Returns the number of hashes that this process has computed. Hashes are what password-guessing attacks
-/// cost the service, so the log has the number per request.
+/// Returns the number of hashes that this process has computed. The log shows how many each request has
+/// computed, because hashing is what makes password-guessing attacks expensive for the service.
 #[must_use]
 pub fn computed() -> u64 {
     COMPUTED.load(Ordering::Relaxed)

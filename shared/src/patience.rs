@@ -51,7 +51,7 @@ impl Span {
 }
 
 /// Runs `request`, which must be answered within `left`. Calls that it makes are retried until shortly before
-/// that.
+/// that time is over.
 pub async fn scope<T>(left: Duration, request: impl Future<Output = T>) -> T {
     REQUEST.scope(Span::of(left.saturating_sub(MARGIN)), request).await
 }

@@ -19,8 +19,8 @@ pub async fn customer(app: &App, record: IdempotencyRecord) -> Result<Reply, Err
     Reply::state(view::CustomerView::from(&account(app, record.customer).await?))
 }
 
-/// Answers with the account that the request unregistered, and with another ticket (a token to follow the
-/// erasure with), because of the first ticket only the hash is stored.
+/// Answers with the account that the request unregistered, and with a new ticket (a token to follow the
+/// erasure with): the first ticket cannot be shown again, because only its hash is stored.
 pub async fn unregistered(app: &App, record: IdempotencyRecord) -> Result<Reply, Error> {
     let ticket = app.new_ticket();
     let hash = ticket.hash();

@@ -62,8 +62,8 @@ impl Crashing<'_> {
     /// Runs the operation and crashes it after `calls` calls. Returns `None` if it crashed, or its answer if it ended
     /// before.
     ///
-    /// A crash before a call equals one after the previous call, since only writes survive a process. Hence
-    /// `crash_before` is needed for the first call only.
+    /// Only writes survive a process, so a crash before a call has the same effect as one after the previous call.
+    /// Only the first call has no previous one: with zero `calls`, the fault is `crash_before`.
     async fn run_until(&mut self, operation: &Operation, calls: u64) -> Option<Answer> {
         let fault = match calls {
             0 => json!({"fault": "crash_before", "nth": 1}),

@@ -1,6 +1,6 @@
-//! Injects every fault into every database call of every operation, once and permanently. The answer must be
-//! a success that has taken effect, a 409 or a 503, and a repetition without faults must complete the
-//! operation.
+//! Injects every fault into every database call of every operation: in one run, the fault strikes that call only; in
+//! another, that call and all later ones. The answer must be a success that has taken effect, a 409 or a 503, and a
+//! repetition without faults must complete the operation.
 
 use serde_json::json;
 
@@ -9,8 +9,8 @@ use crate::operations as o;
 use crate::scene::Scene;
 use crate::world::{Answer, Operation, World};
 
-/// The kinds of faults that a process survives, each with the number of calls that it strikes if it is permanent. Empty
-/// pages are limited to five, since no table returns them for ever.
+/// The kinds of faults that a process survives, each with the number of calls that a lasting fault strikes. At most
+/// five pages in a row are empty, because no table returns empty pages for ever.
 const FAULTS: [(&str, u64); 8] = [
     ("timeout_after_apply", u64::MAX),
     ("throttle", u64::MAX),

@@ -37,7 +37,8 @@ const MOST_IDLE: usize = 60_000;
 /// Number of steps that the failure message of an endless interleaving shows: its last ones.
 const SHOWN: usize = 12;
 
-/// A step: a call, by the slot of its operation and its number among that operation's calls; or the passing of time.
+/// A step of an interleaving: one database call of one of the concurrent operations, named by the operation's index and
+/// the call's number within the operation; or the passing of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Call(usize, usize),
@@ -323,8 +324,8 @@ fn reverse_races(path: &mut [Choice], steps: &[Taken]) {
     }
 }
 
-/// Adds a step to the backtrack set of `choice`, the point before the step `early`: one that leads to a run in which
-/// `late` comes before `early`.
+/// Adds a step to the backtrack set of `choice`, the point before the step `early`. The added step leads to a run in
+/// which `late` comes before `early`.
 fn reverse_race(
     choice: &mut Choice,
     early: usize,
@@ -401,7 +402,8 @@ impl<'a> Waiting<'a> {
         self.calls.sort_by_key(|(step, ..)| *step);
     }
 
-    /// Whether a step can be chosen: a call waits to be released, and no operation that has yet to answer is pausing.
+    /// Whether all calls that can be chosen from are known: at least one call waits to be released, and every operation
+    /// has answered or waits with a call.
     fn is_complete(&self, answers: &[Option<Answer>]) -> bool {
         let pauses =
             |(slot, answer): (usize, &Option<Answer>)| answer.is_none() && self.is_pausing[slot];
@@ -500,7 +502,7 @@ async fn every_pair_from_due() {
     every_pair(&world, &Scene::due(&world).await, &all()).await;
 }
 
-/// Leaves out the pair of two purges, which `every_pair_from_due` covers.
+/// Runs every pair of operations on a deleted account, except two purges, which `every_pair_from_due` covers.
 #[tokio::test(start_paused = true)]
 async fn every_pair_from_deleted() {
     let world = World::new();
@@ -631,8 +633,8 @@ async fn every_eviction_beside_a_request_of_the_evicted() {
     }
 }
 
-/// In every order, no access key that acts for an agent survives a password change that ends the agent's
-/// keys.
+/// In every order of the calls: if an agent changes the password and asks that the agent's access keys end, no such key
+/// is left afterwards.
 #[tokio::test(start_paused = true)]
 async fn every_key_beside_a_password_change_that_ends_keys() {
     let world = World::new();
@@ -644,7 +646,7 @@ async fn every_key_beside_a_password_change_that_ends_keys() {
     }
 }
 
-/// In every order, the billing account that an account has set as the one in use exists.
+/// In every order of the calls, an account never has a billing account in use that does not exist.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_the_billing_account() {
     let world = World::new();
@@ -662,8 +664,8 @@ async fn every_pair_with_a_verification() {
     every_pair(&world, &scene, &operations).await;
 }
 
-/// In every order, only one of two reset links sets the password, sessions that began before end, and no link brings
-/// anything back into a deleted account.
+/// In every order of the calls, only one of two reset links sets the password, earlier sessions end, and no link adds
+/// anything to a deleted account.
 #[tokio::test(start_paused = true)]
 async fn every_pair_with_a_password_reset() {
     let resets = [o::reset_password(), o::reset_by_another()];
@@ -731,8 +733,8 @@ async fn every_pair_with_a_link_that_unregisters() {
     every_pair(&world, &scene, &operations).await;
 }
 
-/// In every order, an unproven address that two accounts have is reserved for at most one of them: its lock is never
-/// lost, and the addresses of a deleted account are free.
+/// Two accounts have the same unverified address. In every order of the calls, it is reserved for at most one of them,
+/// the item that reserves it is never lost, and a deleted account reserves no address.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_an_address_of_two_accounts() {
     let world = World::new();
@@ -745,8 +747,8 @@ async fn every_pair_on_an_address_of_two_accounts() {
     println!("{} | {} contended: {} interleavings", one.name, rival.name, race.explore().await);
 }
 
-/// Returns the operations that change participants' parts of an erasure (what each is asked and answers):
-/// answers, and an operator's waiver of one.
+/// Returns the operations that change what is recorded of an erasure's participants: their answers, and an operator's
+/// waiver of an answer.
 fn on_parts() -> Vec<Operation> {
     vec![o::acknowledge(), o::acknowledge_pending(), o::acknowledge_other(), o::waive()]
 }
@@ -759,9 +761,9 @@ async fn every_pair_with(world: &World, scene: &Scene, one: &Operation, others: 
     }
 }
 
-/// In every order, participants' answers are kept, and one final receipt is made once no required answer is
-/// missing, even if the last two arrive at the same time or while a scheduled run asks participants. Two
-/// concurrent runs of that schedule are left out: each reads many parts in any order.
+/// In every order of the calls, participants' answers are kept, and one final receipt is made once no required answer
+/// is missing, even if the last two answers arrive at the same time or while a scheduled run asks participants. Two
+/// concurrent scheduled runs are left out, because each reads many items in any order.
 #[tokio::test(start_paused = true)]
 async fn every_pair_on_an_erasure_that_awaits_participants() {
     let world = World::new();
@@ -823,8 +825,8 @@ async fn every_pair_on_an_account_that_a_restore_has_brought_back() {
     every_pair_with(&world, &Scene::erased_again(&world).await, &o::purge(), &answers).await;
 }
 
-/// Two concurrent operations settle the last two participants that an erasure waits for, and one may find the
-/// ledger's row locked by the other's transaction.
+/// Two concurrent operations record the last two answers that an erasure waits for. One of them may find the erasure's
+/// item locked by the other's transaction.
 #[tokio::test(start_paused = true)]
 async fn the_last_two_answers_contended() {
     let world = World::new();

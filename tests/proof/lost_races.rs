@@ -1,5 +1,5 @@
-//! Concurrent changes of the same item: one whose write conflicts with another is decided again on the
-//! changed item, or refused.
+//! Concurrent changes of the same item. The operation that loses the race reads the item again, and decides anew
+//! or is refused.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,8 +18,8 @@ const REGISTRY: &str = "every_pair_of_changes_of_the_registry";
 const PARTS: &str = "every_pair_on_an_erasure_that_awaits_participants";
 const PASSWORD: &str = "every_key_beside_a_password_change_that_ends_keys";
 
-/// Every retry loop, whether it retries after a conflict with another writer or after a failed call: its file, the
-/// number of loops in that file, and the test in which they retry.
+/// All retry loops, whether they retry after a conflict with another writer or after a failed call. One entry per
+/// file and test: the file, the number of loops in it, and the test in which they retry.
 const LOOPS: &[(&str, usize, &str)] = &[
     ("functions/src/bin/accesskey_delete.rs", 1, SAME_ITEM),
     ("functions/src/bin/accesskey_rotate.rs", 1, SAME_ITEM),

@@ -45,7 +45,8 @@ operations! {
     prove: auth_email_verify, |scene| without_token(json!({"token": scene.mailed})),
         effect |state, _, _| state.root["email_verified"]["BOOL"] == true && state.status() != "initial",
         repeated 400;
-    /// Sets the forgotten password of the first agent by the first of two links, and ends the agent's sessions.
+    /// Resets the first agent's forgotten password with the first of two mailed links, which ends the agent's
+    /// sessions.
     reset_password: auth_password_reset,
         |scene| without_token(json!({"token": scene.resets[0], "password": RESET_PASSWORD})),
         effect |state, scene, _| state.child("AGENT#", &scene.first_agent, "epoch") == "1",
@@ -71,7 +72,8 @@ operations! {
         |scene| without_token(json!({"token": scene.mailed})),
         effect |state, _, _| state.status() == "frozen",
         repeated 400;
-    /// Unregisters with an idempotency key. A repetition gets the same answer, but another ticket.
+    /// Unregisters with an idempotency key. A repetition gets the same answer, except for the ticket (the token that
+    /// follows the erasure), which is a new one.
     unregister_once: auth_unregister,
         |scene| sent(&scene.session).body(json!({"password": PASSWORD})).once("leave"),
         effect |state, _, answer| {
@@ -102,7 +104,7 @@ operations! {
         effect |state, _, _| state.is_held_by("default");
     lift_hold: hold_lift, on_customer,
         effect |state, _, _| !state.is_held_by("default");
-    /// Sets a second hold beside the first.
+    /// Places a second hold on an account that has one.
     second_hold: hold_set,
         |scene| on_customer(scene).name("case-8").body(json!({"reason": "Court order 8"})),
         effect |state, _, _| state.is_held_by("case-8");
@@ -275,7 +277,7 @@ operations! {
     acknowledge_other: erasure_acknowledge,
         |scene| on_customer(scene).name("carrier").body(completed(1)),
         effect |state, _, _| state.rounds.has_answer("carrier", |answer| is_completed_with(answer, "1"));
-    /// Answers for `files` in the first round of the erasure, also if a later round is current.
+    /// Answers as the participant `files`, for the account's first erasure even if it has been erased again since.
     acknowledge_first_round: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(with_round(completed(3), 1)),
         effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "3")),
@@ -367,7 +369,8 @@ fn at_once() -> Value {
     json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true})
 }
 
-/// Whether the customer with this address has a lock on it and an entry under it, and a lock on its user name.
+/// Whether the customer with this address has all items that belong to it: the one that reserves the address, the one
+/// that lists the customer under it, and the one that keeps the user name unique.
 fn has_both_locks(state: &State, email: &str) -> bool {
     let customer = state.others.values().find(|item| text(item, "email") == email);
     customer.is_some_and(|customer| {
@@ -388,8 +391,8 @@ pub(crate) fn backfill() -> Operation {
         .effect(|state, _, _| state.is_indexed())
 }
 
-/// Returns a purge of the scene's customer, as an event on the bus starts it. A purge of the customer that
-/// has begun already is left to the schedule.
+/// Returns a purge of the scene's customer, as an event on the bus starts it. It does nothing if a purge of the
+/// customer has begun already, because the schedule continues that one.
 pub(crate) fn purge_one() -> Operation {
     event(
         "purge one",

@@ -13,7 +13,7 @@ use shared::domain::digest::sha256;
 use crate::state::text;
 use crate::world::ERASURES;
 
-/// The ledger of one customer, with participants' parts.
+/// What is recorded of one customer's erasures, and what each participant was asked and has answered.
 #[derive(Default)]
 pub(crate) struct Rounds {
     customer: String,
@@ -23,7 +23,7 @@ pub(crate) struct Rounds {
     pub(crate) registered: BTreeSet<String>,
     /// The customer's ledger row in the erasures table; null if there is none.
     pub(crate) row: Value,
-    /// Participants' parts, by round and participant.
+    /// What participants were asked and have answered, by round (the number of the erasure) and participant.
     parts: BTreeMap<(u64, String), Value>,
     pub(crate) receipts: Vec<Receipt>,
 }
@@ -89,8 +89,8 @@ impl Rounds {
         rounds
     }
 
-    /// Returns a text of everything that the outcome of later runs depends on: the ledger's row, and the parts.
-    /// Receipts appear by id, since their signatures differ from run to run.
+    /// Returns a text of everything that the outcome of later runs depends on: the erasure's item, and what each
+    /// participant was asked and has answered. Receipts appear by id, because their signatures differ from run to run.
     pub(crate) fn place(&self) -> String {
         let mut row = self.row.clone();
         row["receipts"] =
@@ -115,12 +115,12 @@ impl Rounds {
         participants.filter(|one| one["required"]["BOOL"] == true).map(|one| text(one, "name"))
     }
 
-    /// Returns the participant's part in the current round.
+    /// Returns what the participant was asked and has answered in the current round.
     fn part(&self, name: &str) -> Option<&Value> {
         self.parts.get(&(self.round(), name.to_owned()))
     }
 
-    /// Returns the number of parts in the current round.
+    /// Returns the number of participants that were asked in the current round.
     pub(crate) fn parts(&self) -> usize {
         self.parts.keys().filter(|(round, _)| *round == self.round()).count()
     }
@@ -143,7 +143,8 @@ impl Rounds {
         self.required().filter(is_awaited).map(str::to_owned).collect()
     }
 
-    /// Returns the participants that may be asked in the current round at `now`.
+    /// Returns the participants that still have to answer in the current round at `now`: neither completed nor waived
+    /// and, if optional, before their deadline.
     pub(crate) fn open(&self, now: Timestamp) -> BTreeSet<String> {
         let is_current = |round: u64| round == self.round() && self.has("tm_claim");
         let is_open = |part: &Value| {
@@ -188,9 +189,9 @@ impl Rounds {
         }
     }
 
-    /// Checks the index by which the schedule finds open parts. It must have every part whose participant is
-    /// awaited and, until the erasure is complete, at least one part of a required participant, so that a run
-    /// of the schedule completes the erasure.
+    /// Checks the index in which scheduled runs find the participants to ask. It must have every participant that the
+    /// erasure waits for. Until the erasure is complete, it must also have at least one required participant, even if
+    /// none is left to be asked, so that a scheduled run completes the erasure.
     fn check_index(&self) {
         for ((round, name), part) in &self.parts {
             let is_indexed = is_indexed(part);

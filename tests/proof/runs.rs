@@ -1,5 +1,5 @@
-//! Runs that a schedule, a stream or an operator starts. When their time is up, they stop and report unfinished work.
-//! Events from the stream that they cannot publish go back to the stream.
+//! Functions that a schedule, a stream or an operator invokes. A run whose time is up stops, and reports unfinished
+//! work. Events from the stream that a run cannot publish go back to the stream.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -58,7 +58,7 @@ impl Work {
         scene.snapshot = world.tables.snapshot().unwrap();
     }
 
-    /// Runs with `time` left, while each call takes [`CALL`].
+    /// Runs the function with `time` left until its timeout, while each of its database calls takes [`CALL`].
     async fn run_within(&self, time: Duration) -> Answer {
         self.world.set(&self.scene);
         let held = self.world.tables.hold_calls();
@@ -115,7 +115,7 @@ fn event_in(scene: &Scene, queue: &str) -> String {
     text(items.find(|item| text(item, "due_pk").starts_with(queue)).unwrap(), "id").to_owned()
 }
 
-/// Returns a purge of an account with some pages of numbers.
+/// Returns a purge of an account that owns several pages of phone numbers.
 async fn purge() -> Work {
     let world = World::new();
     let scene = Scene::deleted(&world).await;
@@ -192,8 +192,8 @@ fn functions_with_a_deadline() -> BTreeSet<String> {
     files.filter(heeds).map(name).collect()
 }
 
-/// Events that the bus does not accept are reported as failed, so that the stream brings them again, sooner than the
-/// schedule, which finds them only a minute later.
+/// Events that the bus does not accept are reported as failed, so that the stream delivers them again. Otherwise they
+/// would wait for the schedule, which takes up events only after a minute.
 #[tokio::test(start_paused = true)]
 async fn what_the_bus_does_not_take_goes_back_to_the_stream() {
     let world = World::new();
@@ -215,7 +215,8 @@ async fn what_the_bus_does_not_take_goes_back_to_the_stream() {
     }
 }
 
-/// Every function whose handler takes a deadline is among these runs.
+/// A run with no time left begins no work, and reports that. The list of runs must have every function whose handler
+/// takes a deadline.
 #[tokio::test(start_paused = true)]
 async fn a_run_whose_time_is_up_begins_nothing_and_says_so() {
     let (mut wrong, mut functions) = (Vec::new(), BTreeSet::new());

@@ -35,7 +35,7 @@ pub(crate) const PARTICIPANTS: [(&str, bool); 3] =
 /// Time that each participant has to answer a request to erase.
 pub(crate) const TIMEOUT: Duration = Duration::from_hours(72);
 
-/// Stands for the index key by name that an earlier version wrote.
+/// Value that stands for a customer's key in the index by name as an earlier version of the program wrote it.
 pub(crate) const OUTDATED: &str = "of an earlier version";
 
 /// A project and its customer in one state, at one time.
@@ -57,7 +57,8 @@ pub(crate) struct Scene {
     pub(crate) first_agent: String,
     /// The id of the customer's second agent, who is no admin.
     pub(crate) agent: String,
-    /// Token of a session of the second agent, or of the rival's agent; empty if there is none.
+    /// Token of a session of the second agent or, in scenes with a second account, of that account's agent; empty if
+    /// there is none.
     pub(crate) agent_session: String,
     /// A token that was mailed to prove the customer's address, or to unregister the account; empty if there is none.
     pub(crate) mailed: String,
@@ -74,7 +75,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Returns an active customer with two agents, a session, two keys and two numbers.
+    /// Returns an active customer with two agents, a session, two access keys and two phone numbers.
     pub(crate) async fn active(world: &World) -> Self {
         let nothing = world.tables.snapshot().unwrap();
         let mut scene = Self {
@@ -237,7 +238,7 @@ impl Scene {
         Self { name: "contested", snapshot, ..scene }
     }
 
-    /// Returns the customer as an earlier version wrote it, with another index key by name.
+    /// Returns the customer as an earlier version of the program wrote it, with another key in the index by name.
     pub(crate) async fn outdated(world: &World) -> Self {
         let mut scene = Self::active(world).await;
         for item in scene.snapshot.items_mut(ACCOUNTS) {
@@ -324,7 +325,8 @@ impl Scene {
         Self { snapshot: world.tables.snapshot().unwrap(), ..scene }
     }
 
-    /// Returns the customer five minutes after a run of the purge claimed it, asked all participants, and died.
+    /// Returns a deleted customer whose purge was interrupted five minutes ago: the run had claimed the customer and
+    /// asked all participants when it died.
     pub(crate) async fn asked(world: &World) -> Self {
         let scene = Self::participating(world).await;
         scene.killed("asked", world, &operations::purge(), all_asked).await.later(5)
@@ -367,8 +369,8 @@ impl Scene {
         backup.recovered("restored", world)
     }
 
-    /// Returns the customer after the accounts were restored from a backup during its purge, after one
-    /// participant had answered: it is active again.
+    /// Returns a customer that is active again: the accounts were restored from a backup during its purge, when one
+    /// participant had already answered.
     pub(crate) async fn restored_midway(world: &World) -> Self {
         let backup = Self::registered(world).await;
         world.set(&backup);

@@ -21,13 +21,13 @@ pub(crate) struct State {
     pub(crate) children: BTreeMap<String, Value>,
     /// All other items of the accounts table, by `partition/sort key`.
     pub(crate) others: BTreeMap<String, Value>,
-    /// The account's ledger, with participants' parts.
+    /// What is recorded of the account's erasures, with what each participant was asked and has answered.
     pub(crate) rounds: Rounds,
-    /// Hashes of the tickets of the account's erasure.
+    /// Hashes of the tickets of the account's erasure: tokens that let the owner follow it.
     tickets: BTreeSet<String>,
     /// Number of events about the account by type.
     events: BTreeMap<String, usize>,
-    /// Number of items that the events about the account name, by type of event.
+    /// Number of item ids in the events about the account, by type of event.
     subjects: BTreeMap<String, usize>,
     /// Sequence numbers of the events about the account, sorted.
     sequence: Vec<usize>,
@@ -35,7 +35,8 @@ pub(crate) struct State {
     pub(crate) last_event: String,
 }
 
-/// Functions that the account's own callers use, by their files' names: none may write to a suspended account.
+/// Functions of routes that an account's own agents and keys use, by file name. None of them may write to a suspended
+/// account.
 const OF_THE_OWNER: [&str; 13] = [
     "auth_recover",
     "accesskey_create",
@@ -119,8 +120,8 @@ impl State {
         text(&self.root, "version").parse().unwrap_or_default()
     }
 
-    /// Whether the account's index key by name is the one of its current name; `true` if it has no such key, as when it
-    /// is deleted.
+    /// Whether the account's key in the index by name fits its current name; `true` if it has no such key, like a
+    /// deleted account.
     pub(crate) fn is_indexed(&self) -> bool {
         let name = text(&self.root, "name").to_lowercase();
         !self.has("name_key") || text(&self.root, "name_key").starts_with(&name)
@@ -155,7 +156,7 @@ impl State {
         self.children.get(&format!("{kind}{id}")).map_or("", |child| text(child, attribute))
     }
 
-    /// Returns the number of locks of a kind that belong to the customer `id`.
+    /// Returns the number of items of a kind that keep a user name or an address unique for the customer `id`.
     pub(crate) fn locks(&self, kind: &str, id: &str) -> usize {
         self.count_others(kind, "/L", id)
     }
@@ -320,8 +321,8 @@ impl State {
         }
     }
 
-    /// Checks the change from this state to `next`, which one database call of `function` made, as decided at
-    /// `now`.
+    /// Checks a change from this state to `next`, made by one database call of `function`; `now` is the time that the
+    /// function worked with.
     pub(crate) fn check_step(&self, next: &Self, function: &str, now: Timestamp) {
         let changes = next.version() - self.version();
         assert!(changes <= 1, "{changes} changes by one call");
@@ -390,8 +391,9 @@ impl State {
         Kind::ALL.iter().map(count).filter(|(_, count)| *count > 0).collect()
     }
 
-    /// Checks the ledger of a purged account that owned `owned` when it was deleted: each item is counted once
-    /// and named in one event. A session may have ended at any time, since logout needs no live account.
+    /// Checks what is recorded of the purge of an account that owned `owned` when it was deleted: each item is counted
+    /// once and named in one event. Sessions are an exception: fewer may be counted, because agents can log out of a
+    /// deleted account.
     pub(crate) fn check_receipt(&self, owned: &Counts) {
         for column in ["found", "deleted"] {
             let counted = self.rounds.row[column]["M"].as_object().into_iter().flatten();
@@ -411,7 +413,8 @@ impl State {
         }
     }
 
-    /// Returns the number of items of a kind ever created: those with events, and the first agent.
+    /// Returns the number of items of a kind that were ever created: one for each event of a creation, and the first
+    /// agent, whose creation has no event of its own.
     fn made(&self, kind: Kind) -> usize {
         self.events(kind.created()) + usize::from(kind == Kind::Agent)
     }

@@ -1,6 +1,7 @@
-//! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent, who must use a session. Only this
-//! response shows the key's token. A project admin can bind the key to a participant, an external system that takes
-//! part in erasures: such a key can only list and acknowledge the erasure requests to that participant.
+//! `POST /v1.0/accesskeys`: creates an access key that acts for the calling agent. The agent must be logged in: a
+//! key cannot create keys. Only this response shows the key's token. A project admin can bind the key to a
+//! participant (an external system that takes part in erasures): such a key can only list and acknowledge that
+//! participant's erasure requests.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,7 @@
-//! `GET /v1.0/accesskeys`: lists the access keys of the caller's account, or of the account that a project admin names,
-//! newest first.
+//! `GET /v1.0/accesskeys`: lists the access keys of the caller's account, newest first; a project admin can name
+//! another account.
 //!
-//! One round trip: the token or the query contains the account's id, so the caller and the page are read concurrently.
+//! One round trip to DynamoDB: the credential or the query names the account, so caller and page are read concurrently.
 
 use shared::app::App;
 use shared::auth::account_and_page;

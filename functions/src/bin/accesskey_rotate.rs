@@ -1,5 +1,5 @@
-//! `POST /v1.0/accesskeys/{id}/rotate`: gives an access key a new token, which only this response shows. From then on,
-//! the key acts for the calling agent. The old token stays valid for an overlap. A key cannot extend its own expiry.
+//! `POST /v1.0/accesskeys/{id}/rotate`: gives an access key a new token, shown only here; the old one stays valid for
+//! a while. The key then acts for the agent who rotated it. A key can rotate itself, but not extend its expiry.
 
 use serde::Deserialize;
 use shared::app::App;

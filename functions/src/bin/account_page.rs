@@ -1,7 +1,7 @@
-//! `GET /account…`: the pages for owners of accounts, including those that mailed links open, and their scripts. They
-//! are the same for every visitor: a page does nothing until its reader presses a button, and then calls the API.
+//! `GET /account…`: the web pages for owners of accounts, with their scripts. Mailed links open some of these pages.
+//! A page is the same for every visitor: it does nothing until its reader presses a button, and then calls the API.
 //!
-//! The lists of the data that a deletion removes and keeps are generated from the erase rules of the stored fields.
+//! The lists of data that a deletion removes and keeps are generated from the rules for erasing each stored field.
 
 use shared::app::Installation;
 use shared::domain::Error;

@@ -1,6 +1,6 @@
 //! `POST /v1.0/agents`: creates an agent of the caller's account. To create an admin, the caller sends their own
 //! password in `current_password`. An agent without a password is invited by mail to choose one. If the user name is an
-//! e-mail address, only an operator can set the password; any other caller leaves it out, so the owner is invited.
+//! e-mail address, only operators can set a password: otherwise the invitation proves whose address it is.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,4 +1,4 @@
-//! `GET /v1.0/agents/{id}`: returns an agent of the caller's account, or of the account that a project admin names.
+//! `GET /v1.0/agents/{id}`: returns an agent of the caller's account; a project admin can name another account.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;

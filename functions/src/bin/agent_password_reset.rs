@@ -29,7 +29,8 @@ async fn handle(app: &'static App, request: Request) -> Result<Reply, Error> {
     Reply::empty()
 }
 
-/// Returns the response to a replay (a repeated request with the same idempotency key): an empty object, as before.
+/// Returns the response to a request repeated with the same idempotency key: an empty object, like the first
+/// response.
 async fn replay(_: &'static App, _: IdempotencyRecord) -> Result<Reply, Error> {
     Reply::empty()
 }

@@ -1,6 +1,6 @@
-//! `PUT /v1.0/agents/{id}/permission`: sets the permission of an agent of the caller's account, or of the one that a
-//! project admin names, from the agent's next request on. To make an agent an admin, the caller sends their own
-//! password in `current_password`. The last admin cannot be demoted.
+//! `PUT /v1.0/agents/{id}/permission`: sets the permission of an agent of the caller's account; a project admin can
+//! name another account. It takes effect with the agent's next request. To make an agent an admin, the caller sends
+//! their own password in `current_password`. The last admin cannot be demoted.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,4 +1,4 @@
-//! `POST /auth/email-verify`: proves that an e-mail address is the sender's, with the token of a mailed link.
+//! `POST /auth/email-verify`: verifies an e-mail address with the token of a link that was mailed to it.
 //!
 //! | the token is for | the request also contains | effect |
 //! |---|---|---|

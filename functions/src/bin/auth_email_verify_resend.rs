@@ -1,7 +1,8 @@
 //! `POST /auth/email-verify/resend`: requests new verification mail for an e-mail address: for its pending sign-up, and
 //! for every account that has the address. The response does not tell whether there is any.
 //!
-//! Two steps: count the request against the rate limits of its network and its address, then write.
+//! Two round trips: one counts the request against the rate limits of the client's network and of the e-mail address,
+//! one writes the request to the outbox.
 
 use serde::Deserialize;
 use shared::app::App;

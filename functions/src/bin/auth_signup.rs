@@ -1,7 +1,8 @@
 //! `POST /auth/signup`: requests an account, which is created once its owner follows the mailed link. The response is
 //! the same whether or not the address belongs to an account already.
 //!
-//! Two steps: count the request against the rate limits of its network and its address, then write.
+//! Two round trips: one counts the request against the rate limits of the client's network and of the e-mail address,
+//! one writes the request to the outbox.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,6 +1,6 @@
 //! `POST /auth/unregister`: unregisters the caller's account, with the grace period or at once.
 //!
-//! The table in [`shared::domain::consent`] shows which of password and confirmation phrase the caller must send. Every
+//! The caller sends a password, a confirmation phrase or both: see the table in [`shared::domain::consent`]. Every
 //! successful response contains a ticket: a token with which anybody who has it can follow the erasure.
 
 use serde::Deserialize;

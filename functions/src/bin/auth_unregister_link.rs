@@ -1,6 +1,6 @@
-//! `POST /auth/unregister-link`: requests a mailed link for unregistering the account that has this verified address.
-//! The response, the work and the writes are the same whether or not an account has the address: it is looked up later,
-//! when the mail is sent.
+//! `POST /auth/unregister-link`: requests that a link for unregistering an account be mailed to the account's verified
+//! address, which the body names. The response, the work and the writes are the same whether or not an account has the
+//! address: it is looked up later, when the mail is sent.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,8 @@
 //! `POST /v1.0/customers`: creates an account and its first agent, who is an admin. Without a password, the agent is
 //! invited by mail to choose one.
 //!
-//! One transaction: account, agent, locks on user name and e-mail address, event.
+//! One transaction writes the account, the agent, the items that keep user name and e-mail address unique, and the
+//! event.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,8 @@
 //! `DELETE /v1.0/customers/{id}`: marks an account as deleted, without a grace period; a background purge then removes
 //! its data. With `?plan=<digest>`, fails if anything has changed since the plan with this digest was made.
 //!
-//! The response shows the account as it was, with its new status. Deleting it again returns its tombstone.
+//! The response shows the account's fields as they were, and the status `deleted`. Deleting a deleted account changes
+//! nothing and returns what is left of it.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

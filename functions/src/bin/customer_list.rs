@@ -1,8 +1,8 @@
 //! `GET /v1.0/customers`: lists accounts that are not deleted, newest first, or those that match the query's filter.
 //!
-//! One round trip: the caller and the page are read concurrently. A filter by status, name, e-mail address or mark
-//! (such as held) takes a second one: the first finds only keys, in an index, in marker items or in the entries under
-//! an address; the second reads the accounts. Later pages of a search by name take a third, to find where they start.
+//! One round trip to DynamoDB: the caller and the page are read concurrently. A filter by status, name, e-mail
+//! address, or a state such as held takes a second one: the first finds the accounts' keys, the second reads the
+//! accounts. Later pages of a search by name take a third, to find where they start.
 
 use shared::app::App;
 use shared::auth::{caller, credential};

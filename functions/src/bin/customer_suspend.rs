@@ -1,6 +1,6 @@
-//! `POST /v1.0/customers/{id}/suspend`: suspends an account: its own callers can only log in, reset a password by a
-//! mailed link, and unregister with the grace period. Their requests in progress can no longer write, either. The
-//! account's status does not change.
+//! `POST /v1.0/customers/{id}/suspend`: suspends an account: its agents can only log in, reset a password by a
+//! mailed link, and unregister with the grace period, and its access keys can only unregister. Writes of requests
+//! in progress are refused, too. The account's status does not change.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

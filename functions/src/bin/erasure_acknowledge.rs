@@ -1,9 +1,9 @@
 //! `PUT /v1.0/erasures/{id}/acknowledgements/{name}`: records how far a participant (an external system that keeps data
-//! for accounts) has erased an account's data. The last answer that the erasure waits for completes it, and the final
-//! receipt is signed; if signing fails, the answer stands, and a scheduled run signs the receipt.
+//! for accounts) has erased an account's data. The last missing answer completes the erasure, and the final receipt is
+//! signed; if signing fails, the answer stands, and a scheduled run signs the receipt.
 //!
-//! `completed` is final. An answer never replaces one with a later status in the order `pending`, `in_progress`,
-//! `failed`, `completed`, so a participant can repeat answers, and they can arrive in any order.
+//! The status can only advance, in the order `pending`, `in_progress`, `failed`, `completed`: an answer with an earlier
+//! status than the recorded one is ignored. So a participant can repeat answers, and they can arrive in any order.
 
 use futures_util::future::join;
 use shared::auth::{caller_of_participant, credential};

@@ -1,6 +1,6 @@
-//! Restore replay: deletes again the erased accounts that a restored accounts table brought back. Invoked by hand, with
-//! the month of the backup: `{"from": "2026-11"}`. `except` names accounts to keep: those whose erasure the restore is
-//! meant to undo.
+//! Deletes erased accounts again that came back when the accounts table was restored from a backup. Invoked by hand,
+//! with the month of the backup: `{"from": "2026-11"}`. `except` names accounts to keep: those whose erasure the
+//! restore is meant to undo.
 //!
 //! The ledger is in another table, which is not restored, so it still records what was erased since the backup.
 

@@ -1,5 +1,6 @@
-//! `DELETE /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the hold named `default`: lifts a hold. When no hold is
-//! left, a frozen account is purged once its deletion is due, but at the earliest 24 hours after the last was lifted.
+//! `DELETE /v1.0/customers/{id}/holds/{name}`: lifts a hold. A second route, `…/hold`, lifts the hold named `default`.
+//! When no hold is left, a frozen account is purged once its deletion is due, but at the earliest 24 hours after the
+//! last hold was lifted.
 
 use shared::app::App;
 use shared::auth::caller_and_customer;

@@ -1,5 +1,6 @@
-//! Adds to existing accounts the index keys and marker items that a stack update has introduced. Invoked by hand after
-//! the update, with `{}`. While the response has an `unfinished_from`, it is invoked again with that value as `from`.
+//! Adds to existing accounts the index keys and list entries that a new version of the program writes for new ones.
+//! Invoked by hand after an update, with `{}`. While the response has an `unfinished_from`, it is invoked again with
+//! that value as `from`.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,8 @@
 //! Publishes the outbox's events on the EventBridge bus. The outbox table's stream invokes the function with the keys
 //! of new entries; a schedule invokes it for entries that the stream has missed.
 //!
-//! Returns the records that the bus refused as partial batch failures, so Lambda retries them.
+//! Reports the records that the bus refused as partial batch failures (`batchItemFailures`), so that Lambda retries
+//! them.
 
 use serde::{Deserialize, Serialize};
 use shared::bus::{PublishRun, Publisher, publish_overdue};

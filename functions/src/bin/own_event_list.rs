@@ -1,8 +1,8 @@
 //! `GET /v1.0/events`: lists the events of the caller's account, newest first: what happened, when and who did it.
-//! `?type=` filters by event type. Events meant for operators only are left out; if an operator acted, only the role is
-//! shown, not the person.
+//! `?type=` filters by event type. Events meant for operators only are left out. Of an operator who acted, only the
+//! role is shown.
 //!
-//! One round trip: the token contains the account's id, so the caller and the page are read concurrently.
+//! One round trip to DynamoDB: the credential names the account, so the caller and the page are read concurrently.
 
 use futures_util::future::join;
 use shared::app::App;

@@ -1,5 +1,5 @@
-//! Repeats erasure requests that participants (external systems that keep data for accounts) have not answered, and
-//! counts in a metric those past their deadline. Started by a schedule.
+//! Repeats erasure requests that participants (external systems that keep data for accounts) have not answered. A
+//! metric counts the requests whose deadline has passed. Started by a schedule.
 
 use serde::de::IgnoredAny;
 use shared::asking::{AskRun, Asker, ask_due};

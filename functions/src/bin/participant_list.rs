@@ -1,4 +1,5 @@
-//! `GET /v1.0/participants`: lists the participants in new erasures, by name; at most 20, so there are no pages.
+//! `GET /v1.0/participants`: lists the registered participants, which every new erasure asks, by name. There are
+//! at most 20, so the list has no pages.
 
 use serde::Serialize;
 use shared::app::App;

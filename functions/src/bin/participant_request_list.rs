@@ -1,5 +1,6 @@
 //! `GET /v1.0/participants/{name}/requests`: lists the erasures that a participant has yet to acknowledge, for systems
-//! that poll. Works for a deleted participant, too, as long as erasures that began before wait for it.
+//! that poll. It works for a deleted participant, too, while erasures that began before its deletion still wait for
+//! it.
 //!
 //! Two round trips: one for the caller and the index, one for the items whose keys the index returns.
 

@@ -1,5 +1,5 @@
-//! `GET /v1.0/purge`: returns whether the purge is switched on, the purges under way, and how much of two hourly limits
-//! is used up: the one on purges (circuit breaker) and the one on deletions by operators (brake).
+//! `GET /v1.0/purge`: returns whether the purge is switched on, the purges under way, and how much of this hour's
+//! limits on purges and on deletions by operators is used up.
 //!
 //! One round trip: the caller, the counts and the purge queue are read concurrently.
 

@@ -1,4 +1,5 @@
-//! `POST /v1.0/{kind}`: creates a resource of the caller's account, or of the account that a project admin names.
+//! `POST /v1.0/{kind}`: creates a resource (a number, a flow, …) in the caller's account; a project admin names
+//! the account.
 
 use serde::Deserialize;
 use shared::app::App;

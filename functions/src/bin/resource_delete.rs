@@ -1,4 +1,5 @@
-//! `DELETE /v1.0/{kind}/{id}`: deletes a resource of the caller's account, or of the one that a project admin names.
+//! `DELETE /v1.0/{kind}/{id}`: deletes a resource (a number, a flow, …) of the caller's account; a project admin can
+//! name another account.
 
 use shared::app::App;
 use shared::auth::caller_and_resource;

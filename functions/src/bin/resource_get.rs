@@ -1,4 +1,5 @@
-//! `GET /v1.0/{kind}/{id}`: returns a resource of the caller's account, or of the account that a project admin names.
+//! `GET /v1.0/{kind}/{id}`: returns a resource (a number, a flow, …) of the caller's account; a project admin can
+//! name another account.
 
 use shared::app::App;
 use shared::auth::caller_and_resource;

@@ -1,6 +1,7 @@
-//! `GET /v1.0/{kind}`: lists resources of the caller's account, or of the one that a project admin names, newest first.
+//! `GET /v1.0/{kind}`: lists the resources of one kind (numbers, flows, …) of the caller's account, newest first; a
+//! project admin can name another account.
 //!
-//! One round trip: the token or the query contains the account's id, so the caller and the page are read concurrently.
+//! One round trip to DynamoDB: the credential or the query names the account, so caller and page are read concurrently.
 //! A page over 1 MB needs another round trip for each further MB.
 
 use shared::app::App;

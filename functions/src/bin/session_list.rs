@@ -1,7 +1,8 @@
 //! `GET /v1.0/sessions`: lists the sessions of the calling agent, or of the agent that an admin names with `agent_id`,
 //! newest first. Sessions that have ended are left out.
 //!
-//! One round trip: the token or the query contains the agent's id, so caller and sessions are read concurrently.
+//! One round trip to DynamoDB: the credential or the query names the agent, so caller and sessions are read
+//! concurrently.
 
 use futures_util::future::join;
 use shared::app::App;

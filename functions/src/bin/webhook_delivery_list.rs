@@ -1,7 +1,7 @@
-//! `GET /v1.0/webhook_deliveries`: lists webhook deliveries with their results, newest first, as far back as events are
-//! kept: those of the caller's account, or of the account, possibly deleted, that a project admin names.
+//! `GET /v1.0/webhook_deliveries`: lists the webhook deliveries of the caller's account with their results, newest
+//! first, as far back as events are kept. A project admin can name another account, even a deleted one.
 //!
-//! One round trip: the token or the query contains the account's id, so the caller and the page are read concurrently.
+//! One round trip to DynamoDB: the credential or the query names the account, so caller and page are read concurrently.
 
 use shared::app::App;
 use shared::auth::account_and_page;

@@ -1,5 +1,5 @@
-//! `POST /v1.0/webhook_deliveries/{id}/resend`: delivers an event of the caller's account, or of the account that a
-//! project admin names, to its webhook again, within a minute, whatever the results of earlier attempts.
+//! `POST /v1.0/webhook_deliveries/{id}/resend`: sends an event to the webhook of the caller's account again, within
+//! a minute and whatever the results of earlier attempts. A project admin can name another account.
 
 use shared::app::App;
 use shared::auth::caller_and_delivery;

@@ -1,4 +1,4 @@
-//! `POST /v1.0/customer/webhook_secret/rotate`: replaces the webhook secret of the caller's account. For an overlap,
+//! `POST /v1.0/customer/webhook_secret/rotate`: replaces the webhook secret of the caller's account. During an overlap,
 //! webhook requests are signed with both secrets, so that receivers can switch to the new one at different times.
 
 use serde::Deserialize;

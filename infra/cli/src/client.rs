@@ -144,7 +144,7 @@ impl Call {
         Ok(self)
     }
 
-    /// Lets the call be sent only once, without retries.
+    /// Switches off retries: the call is sent once.
     pub(crate) const fn once(mut self) -> Self {
         self.retries = 0;
         self
@@ -187,7 +187,8 @@ pub(crate) fn read<T: DeserializeOwned>(document: &str) -> Result<T, Error> {
     })
 }
 
-/// A failed attempt of a call: the error, and the wait before the next attempt; `None` if a retry is useless.
+/// A failed attempt of a call: the error, and how long to wait before the next attempt. The wait is `None` if a retry
+/// is useless.
 struct Failure {
     error: Error,
     retry_after: Option<Duration>,

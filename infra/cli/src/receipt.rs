@@ -141,8 +141,8 @@ const fn yes() -> bool {
     true
 }
 
-/// The systems, besides the installation's own tables, whose erasure a receipt covers: the participants
-/// (external systems that keep data for accounts).
+/// What a receipt covers besides the installation's own tables: the answers of participants (external systems
+/// that keep data for accounts).
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Covers {
     #[serde(default)]

@@ -99,8 +99,8 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-/// Returns `document` in one line, with JSON's escapes for characters that a terminal would obey. The JSON
-/// value stays the same: apart from white space, such characters can occur in strings only.
+/// Returns `document` in one line, with control characters, which a terminal would obey, as JSON escapes. This does not
+/// change the JSON value, because control characters other than white space occur only in strings.
 fn harmless_json(document: &str) -> String {
     let escaped = |character: char| match character {
         '\n' | '\r' | '\t' => " ".to_owned(),

@@ -103,7 +103,7 @@ pub(crate) struct Overview {
     pub(crate) tm_webhook_failing: Option<String>,
 }
 
-/// A suspension: an operator has barred an account's own people and programs.
+/// A suspension: an operator has barred an account's own agents and access keys from using it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Suspension {
     pub(crate) since: String,
@@ -181,8 +181,8 @@ pub(crate) struct Progress {
     pub(crate) deleted: u64,
 }
 
-/// What one participant (an external system that keeps data for accounts) has to do in an erasure: its state
-/// and deadline.
+/// One participant's part in an erasure: what the participant (an external system that keeps data for
+/// accounts) has answered, and until when it must answer.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Part {
     pub(crate) name: String,

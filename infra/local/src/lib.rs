@@ -1,4 +1,4 @@
-//! Runs Tenure's template on this machine. [`sam_local`] plays any template; this crate adds the parts specific to
+//! Runs Tenure's template on this machine. [`sam_local`] runs any template; this crate adds the parts specific to
 //! Tenure.
 //!
 //! [`options`] adds the first project admin, the description of the API at `/docs`, and the environment variables that
@@ -23,13 +23,12 @@ pub use description::Description;
 /// never sets it.
 const CLOCK_VARIABLE: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
-/// Environment variable that tells a function which host names it can resolve, and its value: a JSON object
-/// that maps each name to a list of addresses. The object is empty, so functions on this machine send to
-/// loopback addresses only.
+/// Name and value of the environment variable that replaces DNS for functions: a JSON object that maps host names to
+/// lists of addresses. It is empty, so no host name resolves, and webhooks reach loopback addresses only.
 const HOSTS: (&str, &str) = ("LOCAL_HOSTS", "{}");
 
-/// Values of the template's parameters that switch on the console and mail, which the stack keeps instead of
-/// sending it. Links in mail lead to the default port.
+/// Values of the template's parameters that switch on the console and mail. The stack keeps mail instead of sending
+/// it. Links in mail lead to the default port.
 const PARAMETERS: [(&str, &str); 4] = [
     ("ConsoleEnabled", "true"),
     ("MailFrom", "no-reply@tenure.example"),
@@ -40,7 +39,7 @@ const PARAMETERS: [(&str, &str); 4] = [
 /// Field of the functions' log lines: the number of password hashes that a request computed.
 const HASHES: &str = "hashes";
 
-/// Returns the options of a stack for Tenure's template that shows no log lines and keeps its data in memory.
+/// Returns the options of a stack that runs Tenure's template, shows no log lines, and keeps its data in memory.
 pub fn options(
     template: impl Into<PathBuf>,
     binaries: impl Into<PathBuf>,

@@ -26,10 +26,10 @@ struct Arguments {
     /// Port to listen on, on loopback only; 0: any
     #[arg(long, default_value_t = 3000)]
     port: u16,
-    /// Keep data in memory: it ends with the stack
+    /// Keep data in memory only; it is lost when the stack ends
     #[arg(long)]
     in_memory: bool,
-    /// Fill the stack, which must be empty, with 40 invented accounts in every state, and say what to open
+    /// Fill the stack, which must be empty, with 40 invented accounts in every state, and print the URLs to open
     #[arg(long)]
     demo: bool,
     /// Value for a parameter of the template; may be repeated
@@ -200,7 +200,7 @@ async fn make_demo(stack: &Stack) -> Result<(), sam_local::Error> {
     Ok(())
 }
 
-/// Prints a command that logs in, and on stdout the line that tells programs that the stack is ready.
+/// Prints, on stderr, a command that logs in and, on stdout, the line that tells programs that the stack is ready.
 fn announce(stack: &Stack) -> std::io::Result<()> {
     let url = stack.url();
     if stack.routes().iter().any(|route| route == "POST /auth/login") {

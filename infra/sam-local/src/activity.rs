@@ -25,7 +25,7 @@ pub(crate) struct Doorbell {
 }
 
 impl Activity {
-    /// Returns an `Activity` without running work, which will keep the latest `kept` dead letters.
+    /// Returns an `Activity` in which no work is running. It keeps the latest `kept` dead letters.
     pub(crate) fn new(kept: usize) -> Arc<Self> {
         Arc::new(Self { running: watch::Sender::new(0), dead_letters: History::new(kept) })
     }
@@ -76,7 +76,8 @@ impl Doorbell {
         self.bell.notify_one();
     }
 
-    /// Waits for the next [`ring`](Self::ring). The stack counts as busy until the returned guard is dropped.
+    /// Waits for the next [`ring`](Self::ring). The stack counts as busy until the returned guard is dropped;
+    /// `None` if an earlier call has taken the guard of this ring.
     pub(crate) async fn rung(&self) -> Option<Busy> {
         self.bell.notified().await;
         lock(&self.busy).take()

@@ -42,7 +42,8 @@ impl Clock {
         lock(&self.offset).as_secs()
     }
 
-    /// Moves virtual time forward and returns it. Fails if `by` is negative, or past the year 9999.
+    /// Moves virtual time forward by `by`, and returns it. Fails if `by` is negative, or if virtual
+    /// time would pass the year 9999.
     pub(crate) fn advance(&self, by: SignedDuration) -> Result<Timestamp, Error> {
         let mut offset = lock(&self.offset);
         let moved = offset.checked_add(by).filter(|_| !by.is_negative());

@@ -88,8 +88,10 @@ async fn call(State(services): State<Services>, headers: HeaderMap, body: Bytes)
             respond(reply, "application/x-amz-json-1.1")
         }
         _ => {
-            let reply =
-                refusal("UnknownOperationException", "the local stack does not play this service");
+            let reply = refusal(
+                "UnknownOperationException",
+                "the local stack does not support this service",
+            );
             respond(reply, "application/x-amz-json-1.0")
         }
     }

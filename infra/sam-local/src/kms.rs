@@ -89,7 +89,7 @@ impl Kms {
         match operation {
             "GetPublicKey" => key.public(),
             "Sign" => key.sign(&request),
-            _ => Err(Refusal("UnknownOperationException", format!("{operation} is not played"))),
+            _ => Err(Refusal("UnknownOperationException", format!("{operation} is not supported"))),
         }
     }
 
@@ -116,7 +116,7 @@ impl Key {
     fn public(&self) -> Result<Value, Refusal> {
         let template::Key { spec, usage, .. } = &self.definition;
         let refused = || {
-            let message = format!("the local stack plays no public key of spec {spec}");
+            let message = format!("the local stack has no public key of spec {spec}");
             Refusal("UnsupportedOperationException", message)
         };
         let material = self.material.as_ref().ok_or_else(refused)?;

@@ -130,7 +130,7 @@ impl Stack {
             activity: Activity::new(options.kept.dead_letters),
             stopping: stopping.subscribe(),
         };
-        report_not_played(&template, &surroundings.console);
+        report_unsupported(&template, &surroundings.console);
         let mut parts = Parts::assemble(template, surroundings, path, options.kept)?;
         let background = parts.run(inside, stopping.subscribe());
         let Parts { control, gateway, .. } = parts;
@@ -364,9 +364,9 @@ async fn set_up(functions: &Arc<Functions>, invocation: Invocation) -> Result<()
 }
 
 /// Lists on the console the parts of the template that have an effect on AWS but are not emulated.
-fn report_not_played(template: &Template, console: &Console) {
-    if !template.not_played.is_empty() {
-        console.say(&format!("not played here: {}", template.not_played.join(", ")));
+fn report_unsupported(template: &Template, console: &Console) {
+    if !template.unsupported.is_empty() {
+        console.say(&format!("not supported here: {}", template.unsupported.join(", ")));
     }
 }
 

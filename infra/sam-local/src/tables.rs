@@ -276,7 +276,7 @@ async fn call(State(tables): State<Tables>, headers: HeaderMap, body: Bytes) -> 
         _ => {
             let reply = endpoint::refusal(
                 "UnknownOperationException",
-                "only DynamoDB and KMS are played here",
+                "only DynamoDB and KMS are emulated here",
             );
             endpoint::respond(reply, "application/x-amz-json-1.0")
         }

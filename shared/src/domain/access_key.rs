@@ -250,6 +250,18 @@ mod tests {
         assert_eq!(key.earlier, []);
     }
 
+    #[test]
+    fn a_rotation_is_refused_while_four_earlier_tokens_are_valid() {
+        let mut key = key(24);
+        for number in 1..=MAX_EARLIER {
+            key = key.rotated(rotation(number, Duration::from_hours(2)), at(1)).unwrap();
+        }
+        assert_eq!(key.earlier.len(), 4);
+        let next = || rotation(5, Duration::from_hours(2));
+        assert!(matches!(key.rotated(next(), at(2)), Err(Error::AlreadyRotated)));
+        assert!(key.rotated(next(), at(3)).unwrap().accepts("5", at(3)));
+    }
+
     proptest! {
         /// Whatever the order of rotations, the current token is valid until the key expires, and each earlier token
         /// until the earliest expiry that a rotation gave it.

@@ -35,7 +35,7 @@ impl WebhookSecret {
         Self(text)
     }
 
-    /// Returns the secret as its owner sees it.
+    /// Returns the secret as text, `whsec_…`, as its owner sees it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

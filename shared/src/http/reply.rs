@@ -169,7 +169,7 @@ impl Reply {
         self.status.as_u16()
     }
 
-    /// Returns the error's reason, a constant for programs; empty on success.
+    /// Returns the error's reason, a constant that client programs can compare; empty on success.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         self.reason

@@ -45,8 +45,8 @@ impl fmt::Debug for Feedback {
 }
 
 impl Feedback {
-    /// Returns why no more mail is to be sent to the message's recipients. `None` if the failure may pass: a
-    /// full mailbox or an unreachable server may accept the next message.
+    /// Returns why no more mail is to be sent to the message's recipients. `None` if the failure may be
+    /// temporary: a full mailbox or an unreachable server may accept the next message.
     fn reason(&self) -> Option<UndeliverableReason> {
         match (&self.complaint, &self.bounce) {
             (Some(_), _) => Some(UndeliverableReason::Complained),

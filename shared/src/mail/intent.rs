@@ -130,8 +130,9 @@ impl Mailer {
         Ok(Answer::of(Addressed { to, letter: Letter::SignUp, account: None, token }))
     }
 
-    /// Replaces a request to mail a link again by new intents: one for the pending sign-up with this address,
-    /// if there is one, and one each for up to three accounts that have the address.
+    /// Carries out a request to mail a verification link again. The request is replaced by new intents: one for the
+    /// pending sign-up with this address, if there is one, and one for each account that has the address, three at
+    /// most.
     async fn answer_resend(&self, email: &Email) -> Result<Answer, Error> {
         let Some(address) = email.hash() else { return Ok(Answer::Nothing) };
         let (store, now) = (&self.app.store, self.app.now());
@@ -163,7 +164,8 @@ impl Mailer {
     }
 
     /// Returns the letter with a link that unregisters the account with this verified address. [`Answer::Nothing`] if
-    /// there is no such account, if its deletion is already under way, or if it is the project's own account.
+    /// there is no such account, if its deletion is already under way, or if it is the operators' own account, which
+    /// cannot be deleted.
     async fn answer_unregistration(&self, email: &Email) -> Result<Answer, Error> {
         let Some(address) = email.hash() else { return Ok(Answer::Nothing) };
         // A verified address is reserved for its account, which comes first in the list.
@@ -192,7 +194,7 @@ impl Mailer {
         Answer::of(Addressed { to, letter, account, token })
     }
 
-    /// Returns the record of a new token that names no account or agent yet.
+    /// Returns the record of a new token. The record names no account and no agent; the caller sets them.
     fn token(&self, purpose: Purpose, address: AddressHash) -> IssuedToken {
         IssuedToken {
             purpose,

@@ -50,7 +50,7 @@ struct Paragraph<'a> {
     is_link: bool,
 }
 
-/// Kind of message that carries out a mail intent, which is a request that is answered by mail.
+/// Kind of message that answers a request by mail (a mail intent).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Letter {
     /// Has the link that completes a sign-up.
@@ -76,8 +76,9 @@ struct LetterText<'a> {
 }
 
 impl Message {
-    /// Returns the message for a notice, which tells the owner of `account` about a change. `proof` is set
-    /// for the notice of the erasure, which also says where to get the keys that verify the receipt.
+    /// Returns the message for a notice to the owner of `account` about a change. For the notice that the
+    /// account is erased, `proof` is set: that message contains the receipt, and says where to get the keys
+    /// that verify it.
     pub(super) fn new(
         notice: &Notice,
         account: Id<Customer>,

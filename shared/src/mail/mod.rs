@@ -255,9 +255,9 @@ impl Mailer {
         self.conclude(id, sent, next.is_none()).await
     }
 
-    /// Returns the proof of the erasure for the last mail to the owner: the receipt, and a link with a new
-    /// ticket to the erasure's status. Each attempt to send the mail issues a new ticket, because of earlier
-    /// tickets only the hashes are stored.
+    /// Returns the proof of the erasure for the last mail to the owner: the receipt, and a link with a new ticket to
+    /// the erasure's status. Each attempt to send the mail issues a new ticket, because earlier tickets are stored
+    /// only as hashes.
     async fn proof(&self, account: Id<Customer>, receipt: String) -> Result<Proof, Error> {
         let ticket = self.app.new_ticket();
         self.app.store.insert_ticket(&ticket.hash(), account).await?;

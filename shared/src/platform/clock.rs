@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::config;
 use crate::domain::{Error, Timestamp};
 
-/// Environment variable with the clock's offset in seconds, set by the local stack only; a test checks the template.
+/// Environment variable with the clock's offset in seconds. Only the local stack sets it; a test checks that
+/// `template.yaml` does not.
 const OFFSET: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
 /// Source of the current time: the system's clock or, in tests, a time that the test sets (the dial).
@@ -65,7 +66,7 @@ fn system_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The time from which on an invocation begins no more work, well before Lambda ends it.
+/// Time after which an invocation starts no more work, well before Lambda ends the invocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     at: Instant,

@@ -13,8 +13,8 @@ use crate::domain::session::SessionLimits;
 use crate::domain::webhook_target::{Loopback, TargetPolicy};
 
 /// Environment variable with the host names that webhooks can be sent to on the local stack, each with its
-/// addresses: a JSON object that maps names to lists of addresses. No deployment sets it; a test checks the
-/// template.
+/// addresses: a JSON object that maps names to lists of addresses. No deployment sets it; a test checks that
+/// `template.yaml` does not.
 pub const LOCAL_HOSTS: &str = "LOCAL_HOSTS";
 
 /// Returns the value of a variable that template.yaml or Lambda sets. Fails if it is unset or empty.
@@ -68,7 +68,7 @@ pub fn event_retention() -> Result<Duration, Error> {
     days(NAME, &required(NAME)?)
 }
 
-/// Reads the grace period: the time from the freeze of an account until its deletion is due.
+/// Reads the grace period: how long after an account was frozen its deletion is due.
 pub fn grace() -> Result<Duration, Error> {
     const NAME: &str = "GRACE_DAYS";
     optional(NAME).map_or(Ok(GRACE), |text| days(NAME, &text))
@@ -80,7 +80,7 @@ fn days(name: &str, text: &str) -> Result<Duration, Error> {
     Ok(Duration::from_hours(u64::from(days) * 24))
 }
 
-/// Returns whether accounts whose address was never verified may have resources.
+/// Returns whether accounts whose address was never verified may have resources (numbers, flows, …).
 pub fn unverified() -> Result<Unverified, Error> {
     const NAME: &str = "REQUIRE_VERIFIED_EMAIL";
     match optional(NAME).as_deref() {
@@ -161,7 +161,8 @@ pub fn session_limits() -> Result<SessionLimits, Error> {
     })
 }
 
-/// Returns whether a deletion by an operator must name a plan: the digest of a count of what it will remove.
+/// Returns whether a deletion by an operator must name the digest of a plan, which counts what the deletion will
+/// remove.
 #[must_use]
 pub fn requires_plan() -> bool {
     optional("REQUIRE_PLAN").as_deref() == Some("true")

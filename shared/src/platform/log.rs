@@ -35,7 +35,7 @@ pub(crate) enum LogEntry<'a> {
         client_request_id: Option<&'a str>,
         /// The gateway's route key.
         route: &'a str,
-        /// Who sent it; `None` if nobody was authenticated.
+        /// Who sent the request; `None` if nobody was authenticated.
         #[serde(skip_serializing_if = "Option::is_none")]
         actor: Option<&'a Actor>,
         /// The HTTP status.
@@ -44,7 +44,8 @@ pub(crate) enum LogEntry<'a> {
         reason: &'a str,
         /// Time from the function's call to its answer, in milliseconds.
         duration_ms: u64,
-        /// Number of password hashes computed: what password-guessing attacks cost the service.
+        /// Number of password hashes that the request computed. Hashing is what password-guessing attacks
+        /// cost the service.
         hashes: u64,
     },
     /// An authenticated caller lacks the permission that the request needs.
@@ -62,7 +63,7 @@ pub(crate) enum LogEntry<'a> {
     RequestFailed {
         /// The request's id.
         request_id: &'a str,
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// A function that is not called by the API failed.
@@ -70,25 +71,25 @@ pub(crate) enum LogEntry<'a> {
     EventFailed {
         /// Lambda's id of the invocation.
         request_id: &'a str,
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// A function panicked.
     #[serde(rename = "panic")]
     Panic {
-        /// Source location. The panic's own message may hold anything.
+        /// Source location. The panic's own message is not logged, because it may contain anything.
         at: &'a str,
     },
     /// A background write failed: a write that runs beside a request and that the request does not depend on.
     #[serde(rename = "background write failed")]
     BackgroundWriteFailed {
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// A request could not be counted against a rate limit, and was admitted.
     #[serde(rename = "request not counted")]
     RequestNotCounted {
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// A batch of events could not be published to the event bus; the DynamoDB stream or the scheduled run
@@ -97,7 +98,7 @@ pub(crate) enum LogEntry<'a> {
     EventsNotPublished {
         /// Number of events in the batch.
         count: usize,
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// A published event could not be removed from the queue of unpublished events; it will be published once
@@ -106,19 +107,19 @@ pub(crate) enum LogEntry<'a> {
     EventNotDequeued {
         /// The event.
         event_id: Id<Event>,
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// The list of due webhook deliveries could not be read to its end; the next run reads the rest.
     #[serde(rename = "due deliveries not listed")]
     DueDeliveriesNotListed {
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// Events that are due for delivery to webhooks could not be read; the next run reads them.
     #[serde(rename = "due events not read")]
     DueEventsNotRead {
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// An attempt to deliver an event to a webhook failed on the side of this service, not of the receiver.
@@ -128,14 +129,14 @@ pub(crate) enum LogEntry<'a> {
         event_id: Id<Event>,
         /// The account.
         customer_id: Id<Customer>,
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// A mail could not be read, sent or removed from the queue; a later run tries again, unless no attempts
     /// are left.
     #[serde(rename = "mail not sent")]
     MailNotSent {
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// A participant that an erasure waits for has not answered by its deadline.
@@ -154,7 +155,7 @@ pub(crate) enum LogEntry<'a> {
         customer_id: Id<Customer>,
         /// The participant's name.
         participant: &'a str,
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// An account could not be purged; the next run tries again.
@@ -162,7 +163,7 @@ pub(crate) enum LogEntry<'a> {
     PurgeFailed {
         /// The account.
         customer_id: Id<Customer>,
-        /// Error that the work ended with.
+        /// The error.
         cause: Cause<'a>,
     },
     /// The purge found items of a kind that it does not know. It keeps them and quarantines the account: the

@@ -62,10 +62,10 @@ fn credentials() -> Result<Credentials, Error> {
     Ok(Credentials::new(id, secret, config::optional("AWS_SESSION_TOKEN"), None, "environment"))
 }
 
-/// Retry policy: up to four tries of a request that was throttled or not answered. The second try follows
-/// after up to 50 ms, since the SDK's default of a second would keep the caller waiting. Connections are
-/// reused even after errors: to drop one, the SDK would have to know which connection the request used, which
-/// this client does not tell it, so it would only log an error after each timeout.
+/// Retry policy: up to four tries of a request that was throttled or not answered. The second try follows after up to
+/// 50 ms, since the SDK's default of a second would keep the caller waiting. Connections are reused even after errors:
+/// this client does not tell the SDK which connection a request used, so the SDK could not drop it, and would only log
+/// an error after each timeout.
 fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(4)

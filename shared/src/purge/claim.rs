@@ -12,9 +12,9 @@ use crate::store::purge::Claim;
 use crate::store::purge::PurgeStage;
 use crate::store::{Update, revise};
 
-/// Returns the account's row in the ledger for the [`Round`] (one erasure of the account, of which a restore
-/// of the table may require another) that a claim belongs to. The second value is the round if the claim
-/// begins it; `None` if the round has begun already.
+/// Returns the account's row in the ledger as it is after the claim. If the claim begins a [`Round`] (the
+/// account's first erasure, or another one after a restore of the table), also returns the round; `None` if the
+/// claim continues a round that has begun already.
 fn begin(ledger: Erasure, registry: &Registry) -> (Erasure, Option<Round>) {
     let Some(number) = ledger.next_round() else { return (ledger, None) };
     let participants = registry.participating();
@@ -23,9 +23,9 @@ fn begin(ledger: Erasure, registry: &Registry) -> (Erasure, Option<Round>) {
 }
 
 impl Worker<'_> {
-    /// Claims account `id` for this run. If the account is frozen, the claim deletes it. Returns the job, or
-    /// the reason why this run does not purge the account. An account that another run has claimed is taken
-    /// over only if `stage` is [`PurgeStage::Claimed`].
+    /// Claims account `id` for this run. If the account is frozen, the claim sets its status to `deleted`.
+    /// Returns the job that then deletes what the account owns, or the reason why this run does not purge the
+    /// account. An account that another run has claimed is taken over only if `stage` is [`PurgeStage::Claimed`].
     pub(super) async fn claim(
         &self,
         id: Id<Customer>,
@@ -75,8 +75,8 @@ impl Worker<'_> {
         .await
     }
 
-    /// Claims an account for the first time and, in the same transaction, counts the first slice of its
-    /// items.
+    /// Claims an account for the first time. The same transaction counts the first slice of its items: up to 500
+    /// items, which are recorded in the ledger before they are deleted.
     async fn claim_first(
         &self,
         before: &Customer,

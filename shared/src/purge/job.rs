@@ -1,5 +1,5 @@
-//! Jobs: a job is the purge of one account within one run. It is done in turns, between which other accounts
-//! get theirs.
+//! Jobs: a job is the purge of one account within one run. A job that one turn does not finish lets other
+//! accounts' jobs run before its next turn.
 
 use futures_util::future::try_join;
 
@@ -17,8 +17,8 @@ use crate::platform::log::LogEntry;
 use crate::store::Update;
 use crate::store::inventory::{Owned, OwnedPage};
 
-/// Maximum number of pages of owned items that a job deletes in one turn, after which it yields its lane to
-/// another job.
+/// Maximum number of pages of owned items that a job deletes in one turn. Then another account's job gets its
+/// turn.
 const PAGES_PER_TURN: usize = 8;
 
 /// The purge of one account that this run has claimed.
@@ -53,7 +53,7 @@ impl Job {
     }
 }
 
-/// State of an account after a claim or a turn.
+/// State of an account's purge after the claim, or after a turn of its job.
 #[derive(Debug)]
 pub(super) enum JobState {
     /// Purged: the receipt is written and nothing but the tombstone is left.
@@ -81,7 +81,7 @@ struct Pass {
     unknown: u64,
 }
 
-/// What follows a pass that has reached its end.
+/// What follows a pass over everything an account owns, once the pass has reached its end.
 #[derive(Debug, PartialEq, Eq)]
 enum PassEnd {
     /// Items were deleted: another pass shows whether all are gone.
@@ -134,7 +134,7 @@ impl Worker<'_> {
         self.delete_pages(job).await
     }
 
-    /// Deletes the pages of one turn. `None` if more pages are left.
+    /// Deletes up to [`PAGES_PER_TURN`] pages of the account's items. `None` if more pages are left.
     async fn delete_pages(&self, job: &mut Job) -> Result<Option<JobState>, Error> {
         let id = job.account();
         for _ in 0..PAGES_PER_TURN {
@@ -169,8 +169,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Counts and deletes the items of a page, slice by slice. `None` if all are deleted; otherwise why the
-    /// turn ends before.
+    /// Counts and deletes the items of a page in slices, of which each is counted by one transaction. `None` if
+    /// all are deleted; otherwise the reason why the turn ends early.
     async fn delete_page(&self, job: &mut Job, items: &[Owned]) -> Result<Option<JobState>, Error> {
         let (counted, rest) = split_counted(&job.ledger, items);
         if !counted.is_empty() {
@@ -199,7 +199,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Ends a pass. `None` if another one begins.
+    /// Decides what follows a pass over everything the account owns: another pass (returns `None`), or the end of
+    /// the job, with the state that it leaves.
     async fn end_pass(&self, job: &mut Job) -> Result<Option<JobState>, Error> {
         let pass = std::mem::take(&mut job.pass);
         match pass.end() {
@@ -219,7 +220,8 @@ impl Worker<'_> {
         }
     }
 
-    /// Signs the first receipt and takes the account out of the queue, unless another run has claimed it.
+    /// Signs the receipt and takes the account out of the queue, unless another run has claimed it. If the erasure
+    /// waits for participants, a second receipt follows after their answers.
     async fn finish(&self, job: &Job) -> Result<JobState, Error> {
         let (account, now) = (&job.account, self.now());
         let Transition::Changed(change) =

@@ -80,7 +80,7 @@ impl Turn {
     }
 }
 
-/// A turn that is over.
+/// A turn of a job that has ended: the state that it has left.
 struct EndedTurn {
     account: Id<Customer>,
     was_long: bool,

@@ -20,8 +20,7 @@
 //! 3. *Verify*: another pass finds nothing but the tombstone. One transaction writes the receipt and takes
 //!    the account out of the queue. If participants have not answered by then, another receipt follows.
 //!
-//! All reads are consistent and nothing can be added after the claim, so a page holds everything up to
-//! its end.
+//! All reads are consistent and nothing can be added after the claim, so a page of items misses none.
 //!
 //! A *job* is the purge of one account within one run. A *lane* runs one job at a time; a run has several
 //! lanes. A job that is not done after one *turn*, a fixed number of pages, yields its lane to another job.
@@ -54,7 +53,7 @@ pub struct Purger {
     pub app: App,
     signer: Signer,
     bus: Bus,
-    /// Names of the account's own fields that the claim blanks, for the receipt.
+    /// Names of the account's own fields that the purge blanks. The receipt lists them.
     erased: Vec<&'static str>,
     /// Whether purging is switched on.
     enabled: bool,

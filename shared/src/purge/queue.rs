@@ -1,4 +1,5 @@
-//! The purge's work queue: accounts whose deletion is due, those whose purge has already begun first.
+//! The purge's work queue: the accounts whose deletion is due. Accounts whose purge has begun come
+//! before the others.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub(super) struct PurgeQueue {
 #[derive(Debug)]
 struct Section {
     stage: PurgeStage,
-    /// Accounts of the pages read so far that no lane has taken yet.
+    /// Accounts on the pages read so far whose purge this run has not started yet.
     accounts: VecDeque<Due>,
     next_page: QueueCursor,
 }
@@ -162,7 +163,7 @@ mod tests {
         seconds.iter().map(|second| account(*second)).collect()
     }
 
-    /// A queue at second 100 with one page per stage.
+    /// Returns a queue of a run that started at second 100 of the Unix epoch, with one page per stage.
     fn queue(claimed: &[u8], unclaimed: &[u8], more_claimed: bool) -> PurgeQueue {
         let mut queue = PurgeQueue::empty(at(100));
         let next_page =

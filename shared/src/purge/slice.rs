@@ -1,5 +1,5 @@
-//! Slices: a slice is a sequence of items that an account owns, which one transaction counts before they are
-//! deleted.
+//! Slices: a slice is a sequence of items that an account owns. One transaction counts the items of a slice in the
+//! ledger before they are deleted.
 
 use std::collections::BTreeMap;
 use std::iter::from_fn;

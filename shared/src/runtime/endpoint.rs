@@ -7,7 +7,8 @@ use crate::domain::idempotency::IdempotencyRecord;
 use crate::http::{Accepts, Reply, Request};
 use crate::store::{authority, idempotency};
 
-/// A handler or a replay. Boxed, so that the code that calls it is compiled once and not once per handler.
+/// A function that answers a request: a handler or, for a repeated idempotent request, a replay. Boxed, so that
+/// the code that calls it is compiled once and not once per handler.
 type Handler<P, I> =
     Box<dyn Fn(&'static P, I) -> BoxFuture<'static, Result<Reply, Error>> + Send + Sync>;
 

@@ -61,7 +61,7 @@ struct Asked {
     id: String,
     client_id: Option<String>,
     route: String,
-    /// Who sent it, once that is known.
+    /// Who sent the request, once that is known.
     actor: Arc<OnceLock<Actor>>,
     has_token_in_url: bool,
     started: Instant,
@@ -136,9 +136,9 @@ macro_rules! hashing_main {
     };
 }
 
-/// Serves a function that is not called by the API but, for example, by a schedule or a stream. Returns
-/// errors to Lambda, which retries asynchronous invocations. Their error type is the reason that a response
-/// of the API would have.
+/// Serves a function that is not called by the API but, for example, by a schedule or a stream. Returns errors to
+/// Lambda, which retries asynchronous invocations. The `errorType` that Lambda gets is the error's reason, the same
+/// text as in an error response of the API.
 pub fn serve_event<P, E, R, H, F>(handle: H) -> super::Result
 where
     P: Build,
@@ -214,7 +214,7 @@ fn invocation(request: &lambda_http::Request) -> String {
 /// that the time is up.
 fn time_left(request: &lambda_http::Request) -> Duration {
     const TO_ANSWER: Duration = Duration::from_millis(500);
-    /// Limit outside Lambda, where there is no deadline.
+    /// Time that the handler may take outside Lambda, where there is no deadline.
     const AT_MOST: Duration = Duration::from_secs(29);
     let deadline = request.lambda_context_ref().map(|context| context.deadline);
     deadline.map_or(AT_MOST, |deadline| time_until(deadline).saturating_sub(TO_ANSWER).min(AT_MOST))

@@ -98,7 +98,8 @@ impl Stored for AccessKey {
 }
 
 impl Store {
-    /// Creates an access key, if the account's state allows it and the participant that it is bound to is registered.
+    /// Creates an access key, if the account's state allows it. If the key is bound to a participant, also requires
+    /// that the participant is registered.
     pub async fn insert_access_key(
         &self,
         target: Target<'_>,

@@ -40,7 +40,7 @@ fn next_epoch() -> Result<UpdateExpression, Error> {
     UpdateExpression::default().increment("epoch")
 }
 
-/// The condition that the agent's visible fields and its epoch are unchanged since it was read.
+/// The condition that the agent's epoch and the fields that the API shows are unchanged since it was read.
 fn unchanged(agent: &Agent) -> Condition {
     let values = [
         (":read_permission", number(agent.permission)),
@@ -60,7 +60,8 @@ stored! {
     pub struct AgentAttributes {
         id: Id<Agent> => Deleted,
         username: String => Deleted personal,
-        /// Login key, which names the user name's lock, so that the lock can be deleted with the agent.
+        /// Login key of the agent's user name. It is the key of the user name's lock, so that the lock can be deleted
+        /// with the agent.
         login: LoginKey => Deleted,
         name: String => Deleted personal,
         detail: String => Deleted personal,
@@ -532,10 +533,9 @@ fn same_epoch(agent: &Agent) -> Condition {
     Condition::new("epoch = :read_epoch", [(":read_epoch", number(agent.epoch))])
 }
 
-/// Returns the result of a transaction that changes an agent: written, or outdated with the agent's newer
-/// state. Fails if the agent is gone, or if the account would have no admin left. The transaction's first two
-/// actions must be those of [`emit_permission`](super::dynamodb::Transaction), and its third must be on the
-/// agent.
+/// Returns the result of a transaction that changes an agent: [`Update::Written`], or [`Update::Outdated`] with the
+/// agent as it is now. Fails if the agent is gone, or if the account would have no admin left. The transaction's first
+/// two actions must be those of [`emit_permission`](super::dynamodb::Transaction), and its third must be on the agent.
 fn updated(target: Target<'_>, result: CommitResult) -> Result<Update<Agent>, Error> {
     let CommitResult::Refused(legs) = result else {
         return Ok(Update::Written);
@@ -550,7 +550,8 @@ fn updated(target: Target<'_>, result: CommitResult) -> Result<Update<Agent>, Er
     }
 }
 
-/// Whether the user name's lock, the item of the transaction's fourth action, has this password hash already.
+/// Whether the user name's lock, which stores the password's hash, already has this hash. The lock is the item of the
+/// transaction's fourth action.
 fn has_hash(legs: &[Leg], hash: &PasswordHash) -> bool {
     let Some(Leg::Failed(Some(lock))) = legs.get(3) else { return false };
     read(lock.clone()).is_ok_and(|login: Login| login.password_hash.expose() == hash.expose())
@@ -608,8 +609,8 @@ mod tests {
         failed
     }
 
-    /// Returns DynamoDB's refusal of a reset after another request has changed the agent's epoch and set the password
-    /// with this hash.
+    /// Returns DynamoDB's refusal of a password reset, if another request has reset the password first: the agent's
+    /// epoch has changed, and the stored hash is `hash`.
     fn overtaken(hash: &str) -> (u16, Value) {
         let held = || reason("None");
         let lock = json!({

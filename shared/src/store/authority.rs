@@ -114,7 +114,7 @@ mod tests {
         (Id::new(now, [1; 10]), agent)
     }
 
-    /// Deletes the item at `address`, as a request of the caller.
+    /// Deletes the item at `address` in a request whose caller is registered.
     async fn delete(
         store: &Store,
         address: Address,

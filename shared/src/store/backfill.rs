@@ -1,5 +1,5 @@
 //! Backfill of accounts that earlier versions of the program wrote: adds the index keys and markers that this
-//! version writes. A marker is an item that enters an account in a list for operators, such as that of
+//! version writes. A marker is an item that makes an account appear in a list for operators, such as that of
 //! suspended accounts.
 
 use super::dynamodb::{CommitResult, Item, Leg, Store, UpdateExpression, to_item};

@@ -14,11 +14,12 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Returns the estimate for `items` items of `kilobytes` in total. Write units are needed for the
-    /// deletions (one per kilobyte, at least one per item), for the slices of up to 500 items (one
-    /// transaction counts a slice in the ledger and puts its ids into the outbox, whose index `history`
-    /// contains them too), and for the first and the last transaction of the purge, which claim and finish
-    /// the account.
+    /// Returns the estimate for `items` items of `kilobytes` in total. Write units are needed for:
+    ///
+    /// - the deletions: one unit per kilobyte, at least one per item;
+    /// - counting: per 500 items, one transaction that writes the counts to the ledger, and the items' ids to the
+    ///   outbox and its index `history`;
+    /// - the first and the last transaction of the purge, which claim and finish the account.
     #[must_use]
     pub const fn of_erasure(items: u64, kilobytes: u64) -> Self {
         const CLAIM_AND_FINISH: u64 = 24;

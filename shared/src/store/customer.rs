@@ -42,9 +42,9 @@ impl Store {
         self.get_items(&[key.untyped()]).await?.get(&key)
     }
 
-    /// Creates an account in one transaction: the account itself, its first agent, the lock on the agent's
-    /// user name, the entry of its e-mail address (and a lock, if the address is reserved for the account),
-    /// the mails that follow, and the event.
+    /// Creates an account in one transaction: the account itself, its first agent, the lock that makes the agent's
+    /// user name unique, the item that lists the account under its e-mail address (and a lock, if the address is
+    /// reserved for the account), the mails that follow, and the event.
     pub async fn insert_customer(&self, new: &NewCustomer<'_>, event: &Event) -> Result<(), Error> {
         // The id is new: if it exists already, an answer was lost and this is a second try.
         self.insert(new, Some(event), None).await.map(drop)
@@ -62,8 +62,8 @@ impl Store {
         self.insert(new, Some(event), Some(token_hash)).await.map(drop)
     }
 
-    /// Creates the project's own account and its admin, without an event. Returns whether they were created; false if
-    /// they existed before.
+    /// Creates the operators' own account (the project account) and its admin, without an event. Returns whether they
+    /// were created; false if they existed before.
     pub async fn insert_project(&self, new: &NewCustomer<'_>) -> Result<bool, Error> {
         self.insert(new, None, None).await
     }
@@ -214,8 +214,8 @@ impl Store {
         }
     }
 
-    /// Carries out the transaction of a change. If it is refused because it would release locks on addresses
-    /// that by now belong to another account, carries it out again without releasing those.
+    /// Carries out the transaction of a change. If it is refused because some locks on addresses that it would delete
+    /// now belong to another account, carries it out again and keeps those locks.
     async fn commit_with_addresses<'a>(
         &'a self,
         before: &Customer,
@@ -230,10 +230,10 @@ impl Store {
         Ok(result)
     }
 
-    /// Carries out a transaction whose first action requires that the account is unchanged since `before` was
-    /// read. Retries almost without pause, so that changes of an account are not starved by changes of what
-    /// it owns: see [`crate::patience`]. If the account turns out to have changed after a conflict, returns
-    /// at once the refusal that another try would end with.
+    /// Carries out a transaction whose first action requires that the account is unchanged since `before` was read.
+    /// Retries almost without pause, so that changes of an account are not starved by changes of what it owns: see
+    /// [`crate::patience`]. If the account has changed after a conflict, does not try again, but returns the refusal
+    /// with which another try would end.
     pub(super) async fn commit_on_root<'a>(
         &'a self,
         before: &Customer,
@@ -297,7 +297,7 @@ impl Store {
     /// `before` was read.
     ///
     /// Attributes that this version of the program does not know stay as they are, so that old functions can work
-    /// beside new ones. When the account is deleted they go, as they may be personal.
+    /// beside new ones. When the account is deleted, such attributes are removed, because they may be personal data.
     pub(super) fn replace_customer(
         &self,
         before: &Customer,
@@ -335,7 +335,7 @@ fn is_deletion(before: &Customer, after: &Customer) -> bool {
     before.status != Status::Deleted && after.status == Status::Deleted
 }
 
-/// Returns the update of the root's attributes in which `after` differs from `before`.
+/// Returns the update of those attributes of the account's item in which `after` differs from `before`.
 fn changed_attributes(before: &Customer, after: &Customer) -> Result<UpdateExpression, Error> {
     let item = |one: &Customer| to_item(CustomerAttributes::from(one));
     let names = fields::names::<CustomerAttributes>();
@@ -355,9 +355,9 @@ fn asks_for_proof(before: &Customer, after: &Customer) -> bool {
     after.internals.email_unreserved && Intent::to_prove(Some(before), after).is_some()
 }
 
-/// Returns the result of a transaction that changes an account: written, or outdated with the account's newer
-/// state. The transaction's first action must be on the account's root item. Fails with [`Error::EmailTaken`]
-/// if any other action was refused.
+/// Returns the result of a transaction that changes an account: [`Update::Written`], or [`Update::Outdated`] with the
+/// account as it is now. The transaction's first action must be on the account's root item. Fails with
+/// [`Error::EmailTaken`] if any other action was refused.
 pub(super) fn updated(result: CommitResult) -> Result<Update<Customer>, Error> {
     match result {
         CommitResult::Written => Ok(Update::Written),
@@ -369,8 +369,8 @@ pub(super) fn updated(result: CommitResult) -> Result<Update<Customer>, Error> {
     }
 }
 
-/// Whether a change was refused only because the account does not own the billing account that is to pay for
-/// it. Such a change never changes e-mail addresses, so the check of the billing account is the transaction's
+/// Whether `change` was refused only because it sets a billing account that the account does not own. A change that
+/// sets the billing account never changes e-mail addresses, so the check of the billing account is the transaction's
 /// second action.
 fn lacks_billing_account(legs: &[Leg], change: &CustomerChange) -> bool {
     let [root, billing_account, ..] = legs else { return false };

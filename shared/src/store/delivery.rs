@@ -60,9 +60,10 @@ impl Store {
         Ok(both)
     }
 
-    /// Claims a delivery attempt before it is made, so that no two functions make the same one. If the function dies
-    /// during the attempt, the next attempt is due at `next`; if `next` is `None`, the delivery is ended instead.
-    /// Returns whether the attempt was claimed; false if the delivery has changed since the event was read.
+    /// Claims a delivery attempt before it is made, so that no two functions make the same one. The claim already
+    /// records what follows if the function dies during the attempt: the next attempt at `next` or, if `next` is
+    /// `None`, the end of the delivery. Returns whether the attempt was claimed; false if the delivery has changed
+    /// since the event was read.
     pub async fn claim_delivery(
         &self,
         event: &OutboxEntry,
@@ -88,9 +89,9 @@ impl Store {
         self.update_event(event.id, &made, &pending_after(event.attempts + 1)).await.map(drop)
     }
 
-    /// Ends a delivery after this number of attempts, and removes the copy of the webhook that the entry may
-    /// have, for an account that is deleted. The event is kept as long as all others; if the delivery failed,
-    /// at least until a week after `now`, so that it can be sent again.
+    /// Ends a delivery after this number of attempts. If the event's entry contains the webhook of a deleted
+    /// account, removes that copy. The event is kept as long as other events; if the delivery failed, at least until
+    /// a week after `now`, so that it can be sent again.
     pub async fn end_delivery(
         &self,
         event: &OutboxEntry,

@@ -71,9 +71,9 @@ impl AddressChange {
         Self::of(&Customer::blank(customer.id, customer.tm_create), customer)
     }
 
-    /// Leaves out the deletion of locks that belong to another account, which can happen after a restore, if
-    /// such a deletion is why the transaction was refused. Returns whether any were left out: the transaction
-    /// may succeed without them.
+    /// If the transaction was refused because it would delete locks that belong to another account, leaves
+    /// out those deletions. (After a restore, an address may have been reserved for another account.) Returns
+    /// whether any were left out: the transaction may succeed without them.
     pub(super) fn leave_foreign_locks(&mut self, result: &CommitResult) -> bool {
         let CommitResult::Refused(legs) = result else { return false };
         if legs.first().is_some_and(Leg::failed) {

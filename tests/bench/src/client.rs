@@ -86,7 +86,7 @@ impl Api {
         Ok(session["token"].as_str().ok_or("no token")?.to_owned())
     }
 
-    /// Logs in as the local stack's project admin (its operator) and returns the session's token.
+    /// Logs in as an operator (a project admin) of the local stack, and returns the session's token.
     pub(crate) async fn log_in_as_operator(&self) -> Result<String> {
         self.log_in(local::USERNAME, local::PASSWORD).await
     }

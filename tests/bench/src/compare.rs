@@ -191,8 +191,8 @@ impl Stage {
         self.tables.set_latency(scene.delay);
     }
 
-    /// Returns the DynamoDB usage so far: calls, steps and units of `caller`; bytes and events of all callers
-    /// together.
+    /// Returns the DynamoDB usage so far: calls, round trips one after another, and capacity units of the function
+    /// `caller`; bytes and events of all functions together.
     pub(crate) fn asked(&self, caller: &str) -> Asked {
         let stats = self.tables.stats();
         let counters = &stats["functions"][caller]["dynamodb"];
@@ -316,7 +316,7 @@ pub(crate) async fn run(arguments: &Compare, places: &Places) -> Result<()> {
         for scene in SCENES.into_iter().filter(wanted) {
             for endpoint in endpoints.iter().copied().filter(|endpoint| scene.has(*endpoint)) {
                 let players: Vec<_> =
-                    contestants.iter().copied().filter(|one| one.plays(endpoint)).collect();
+                    contestants.iter().copied().filter(|one| one.implements(endpoint)).collect();
                 if endpoint == Endpoint::List {
                     // The page must have only rows that this bench has written: contestants write fractions
                     // of seconds in different ways, and the answers are compared.

@@ -29,11 +29,11 @@ const BESIDE: usize = 32;
 /// Time that writers are at work before the measurement begins.
 const HEAD_START: Duration = Duration::from_millis(500);
 
-/// Numbers of clients that log the same agent in at the same time. From a network that the agent has used
-/// before, password attempts are throttled only after 20, more than the largest number here.
+/// Numbers of clients that log the same agent in at the same time. None is throttled: an agent has 20
+/// password attempts from a network that it has used before.
 const LOG_INS: [usize; 3] = [1, 4, 16];
 
-/// Functions whose transactions are counted.
+/// Name of the function that creates resources; its transactions are counted.
 const CREATE: &str = "ResourceCreateFunction";
 const LOG_IN: &str = "AuthLoginFunction";
 
@@ -58,7 +58,7 @@ struct Row {
     p99_ms: f64,
 }
 
-/// Numbers and response times of the answers that one or many clients got.
+/// What one or many clients got: the number of answers by result, and the response times.
 #[derive(Default)]
 struct Answers {
     succeeded: u64,
@@ -218,7 +218,7 @@ impl Scenes<'_> {
         Ok(Account { id, username, token })
     }
 
-    /// Measures `writers` concurrent clients that create resources of the kind `numbers`, spread over
+    /// Measures `writers` concurrent clients that create phone numbers (`POST /v1.0/numbers`), spread over
     /// `accounts` accounts.
     async fn writers(
         &mut self,

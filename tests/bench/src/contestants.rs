@@ -13,7 +13,7 @@ use crate::endpoint::Endpoint;
 pub(crate) enum Contestant {
     /// The functions of this repository, without request quotas, since no other contestant has any.
     Tenure,
-    /// The same functions as they are deployed: each request counts against its account's quota.
+    /// This repository's functions as they are deployed: each request counts against its account's quota.
     Counting,
     /// Rust without an SDK or a framework: a lower bound for the others.
     Floor,
@@ -47,14 +47,14 @@ impl Contestant {
         }
     }
 
-    /// Returns the contestant whose name has `name` as its first word, in upper or lower case.
+    /// Returns the contestant whose name begins with the word `name`, ignoring case.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         let first = |one: &Self| one.name().split(' ').next().unwrap_or_default();
         Self::ALL.into_iter().find(|one| first(one).eq_ignore_ascii_case(name))
     }
 
     /// Whether the contestant implements this endpoint.
-    pub(crate) fn plays(self, endpoint: Endpoint) -> bool {
+    pub(crate) fn implements(self, endpoint: Endpoint) -> bool {
         match self {
             Self::Tenure | Self::Counting | Self::Node | Self::Python | Self::Go => true,
             Self::Floor | Self::Tutorial => {
@@ -70,7 +70,7 @@ impl Contestant {
 
     /// Returns the caller under whose name the contestant's DynamoDB calls are counted. Our functions call
     /// under their own names, with their IAM policies. The other contestants have no policies, and call as
-    /// the account's owner.
+    /// the AWS account's owner.
     pub(crate) const fn caller(self, endpoint: Endpoint) -> &'static str {
         match self {
             Self::Tenure | Self::Counting => endpoint.function(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// An endpoint that is measured. Every contestant, or most of them, implement it.
+/// An endpoint that is measured, and that most or all contestants implement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Endpoint {
     Get,
@@ -37,7 +37,7 @@ impl Endpoint {
         }
     }
 
-    /// Logical id in template.yaml of this repository's function.
+    /// Logical id of the endpoint's function in this repository's template.yaml.
     pub(crate) const fn function(self) -> &'static str {
         match self {
             Self::Get => "CustomerGetFunction",

@@ -65,7 +65,8 @@ pub(crate) struct Reading {
 }
 
 impl Front {
-    /// Serves the tables, and writes the files with the certificates that processes must trust into `directory`.
+    /// Serves the tables by HTTP and HTTPS, and writes to `directory` the certificates that client processes
+    /// must trust.
     pub(crate) async fn open(tables: &Tables, directory: &Path) -> Result<Self> {
         let meter = Arc::new(Meter::default());
         let routes = tables.router().layer(from_fn_with_state(Arc::clone(&meter), count));

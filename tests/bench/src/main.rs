@@ -60,7 +60,8 @@ enum What {
     Contend(Contend),
     /// Publisher and deliverer at a steady rate of events
     Outbox(Outbox),
-    /// The whole stack for long, under faults, while accounts are made, used, deleted and purged
+    /// Runs the whole stack for a long time, under faults, while accounts are created, used, deleted and
+    /// purged
     Soak(Soak),
 }
 
@@ -70,7 +71,7 @@ struct Compare {
     /// How often each contestant is started in each scene
     #[arg(long, default_value_t = 9)]
     rounds: usize,
-    /// Measured calls of each process after its first
+    /// Number of calls measured per process, not counting its first call
     #[arg(long, default_value_t = 30)]
     warm: usize,
     /// Three rounds of ten calls only, to check that the bench works
@@ -118,7 +119,7 @@ struct Memory {
 /// Options of `load`.
 #[derive(clap::Args)]
 struct Load {
-    /// Seconds of the long run of each request, at a number of connections that keeps every process busy
+    /// Seconds for which each request is measured with as many connections as keep every process busy
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// Seconds of each short run, one for each number of connections, before the long run
@@ -158,7 +159,7 @@ struct Outbox {
     /// How many of the events per second are of accounts with a webhook
     #[arg(long, default_value_t = 10)]
     delivered: u64,
-    /// For how many seconds
+    /// Duration in seconds
     #[arg(long, default_value_t = 600)]
     seconds: u64,
     /// Where results go

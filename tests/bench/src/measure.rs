@@ -33,8 +33,8 @@ pub(crate) struct Cost {
 }
 
 impl Process {
-    /// Starts a process, and waits until it asks for its first event. From then on, `held` limits it to the share of a
-    /// processor that a function with this memory in MB has; `None` sets no limit.
+    /// Starts a process, and waits until it asks for its first event. From then on, the process gets only the share of
+    /// a processor that Lambda gives a function with `held` MB of memory; `None` sets no limit.
     pub(crate) async fn start(
         mut command: Command,
         held: Option<(Mechanism, u32)>,

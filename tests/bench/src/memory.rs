@@ -16,7 +16,7 @@ use crate::{Memory, Result, cost, say};
 /// Memory sizes in MB. Lambda gives a function with 1769 MB a whole processor.
 const SIZES: [u32; 8] = [128, 256, 384, 512, 640, 768, 1024, 1769];
 
-/// Number of measured calls of each process, after its first.
+/// Number of calls measured per process, not counting its first call.
 const CALLS: usize = 8;
 
 /// Measurements at one memory size.

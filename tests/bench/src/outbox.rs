@@ -52,8 +52,8 @@ const SUBSCRIBERS: u32 = 50;
 /// to one host.
 const PER_RECEIVER: u64 = 5;
 
-/// Time after which the scheduled publisher takes up an event in the outbox that the table's stream has not
-/// caused to be published.
+/// Age from which the scheduled publisher publishes an event in the outbox. Until then, the event is left to
+/// the publisher that the table's stream invokes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Number of seconds that one row of the report covers.
@@ -155,7 +155,7 @@ pub(crate) async fn run(arguments: &Outbox, places: &Places) -> Result<()> {
 }
 
 impl Soak<'_> {
-    /// Writes events at the rate of the arguments until the time is over.
+    /// Writes events at the rate and for the time that the command line asks for.
     async fn write(&self, started: Instant, written: &AtomicU64) -> Result<()> {
         let time = Duration::from_secs(self.arguments.seconds);
         let mut ticks = interval(Duration::from_millis(25));
@@ -303,8 +303,8 @@ impl Arrivals {
     }
 }
 
-/// Creates [`SUBSCRIBERS`] accounts with a webhook, and receivers for them: so many that each gets about
-/// [`PER_RECEIVER`] events per second.
+/// Creates [`SUBSCRIBERS`] accounts with a webhook, and as many receivers as are needed for each receiver to
+/// get about [`PER_RECEIVER`] events per second.
 async fn subscribe(api: &Api, arguments: &Outbox, arrivals: &Arrivals) -> Result<Vec<Customer>> {
     let operator = api.log_in_as_operator().await?;
     let mut urls = Vec::new();

@@ -385,7 +385,8 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / float(values.len().max(1) as u64)
 }
 
-/// Returns the nearest-rank percentile: the smallest value that `percent` % of all do not exceed.
+/// Returns the nearest-rank percentile: the smallest of the values such that at least `percent` % of them are not
+/// larger.
 pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

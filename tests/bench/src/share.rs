@@ -66,7 +66,7 @@ pub(crate) enum Share {
 }
 
 impl Share {
-    /// Removes the limit; to be called when the process has ended.
+    /// Removes the limit. Call this when the process has ended.
     pub(crate) fn end(self) {
         match self {
             Self::Group(group) => drop(group),

@@ -48,9 +48,8 @@ const PROGRESS: Duration = Duration::from_mins(1);
 /// due must be purged.
 const LAST_RUNS: u32 = 200;
 
-/// Faults that are injected into DynamoDB calls of every function. [`CRASHES`] are injected into those of
-/// scheduled functions only: for a function that is killed while a client waits, the gateway answers 500, as
-/// on AWS.
+/// Faults that are injected into DynamoDB calls of every function. [`CRASHES`] are injected into calls of scheduled
+/// functions only, because a client whose function is killed gets a 500 from the gateway, as on AWS.
 const FAULTS: [&str; 4] = ["throttle", "internal_error", "conflict", "timeout_after_apply"];
 const CRASHES: [&str; 2] = ["crash_before", "crash_after"];
 
@@ -123,8 +122,8 @@ async fn start(arguments: &Soak, places: &Places, data: &Path) -> Result<Stack> 
     Ok(Stack::start(options).await.map_err(|error| error.to_string())?)
 }
 
-/// Makes about `percent` % of all calls to the tables fail. In addition, makes about half that percentage of the
-/// scheduled functions' calls kill the function.
+/// Makes about `percent` % of all calls to the tables fail. In addition, kills scheduled functions at about half that
+/// percentage of their calls.
 async fn set_faults(api: &Api, percent: f64) -> Result<()> {
     let probability = percent / 100.0 / 4.0;
     let mut rules = Vec::new();
@@ -141,8 +140,8 @@ async fn set_faults(api: &Api, percent: f64) -> Result<()> {
     Ok(())
 }
 
-/// Creates, uses and deletes accounts until the time is over, while the reader and the scheduled functions run. Returns
-/// samples of the resident memory.
+/// Creates, uses and deletes accounts until the time is over, while scheduled functions run and [`Reader`] checks the
+/// invariants. Returns samples of the resident memory.
 async fn live(scene: &Arc<Scene>, accounts: usize, stack: &Stack) -> Result<Samples> {
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     for _ in 0..accounts {

@@ -236,8 +236,9 @@ impl World {
         Ok((customer, agent))
     }
 
-    /// Logs an agent in. Stores the session as our functions keep it, and items for the other contestants,
-    /// which find a session by the hash of its token, and a password by the hash of the user name.
+    /// Logs an agent in. Stores the session as our functions keep it. Also stores two items for the other
+    /// contestants: the session by the hash of its token, and the password's hash by the hash of the user
+    /// name.
     async fn log_in(&self, customer: Id<Customer>, agent: &Agent) -> Result<Account> {
         let token = PlainToken::session(customer, agent.id, agent.login, self.app.new_secret());
         let session = Session::new(token.session_id(), agent.id, agent.epoch, self.app.now());
@@ -295,7 +296,8 @@ fn client(http: SharedHttpClient) -> Client {
     Client::from_conf(config.build())
 }
 
-/// Returns the body of a request that creates a customer: the seed's example.
+/// Returns the body of a request that creates a customer: the example from the description of the original
+/// API.
 fn new_customer(number: u32) -> Value {
     json!({
         "username": format!("bench{number}"),

@@ -26,7 +26,7 @@ pub fn address(bytes: &[u8]) {
 
 /// Checks that an address is kept as it was given, and that all of its spellings share one canonical form, which is an
 /// address itself.
-fn check_email(email: &Email, text: &str) {
+pub(crate) fn check_email(email: &Email, text: &str) {
     assert_eq!(email.expose(), text);
     assert_eq!(format!("{email:?}"), "Email(…)");
     let Some(canonical) = email.canonical() else {

@@ -31,8 +31,8 @@ pub fn authorization(bytes: &[u8]) {
     }
 }
 
-/// Checks that a token made of `content` is parsed into the same parts, and is refused if `byte` replaces the character
-/// at `position`.
+/// Builds a token from `content`, and checks that parsing it returns the ids and secret that it was built from, and
+/// that it is refused if `byte` replaces the character at `position`.
 fn check_tokens(content: &[u8], position: usize, byte: u8) {
     let Some((secret, content)) = content.split_first_chunk::<32>() else { return };
     let Some((names, _)) = content.split_first_chunk::<48>() else { return };

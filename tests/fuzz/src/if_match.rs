@@ -4,7 +4,8 @@ use pure::http::view::CustomerView;
 
 use crate::{refusal, request};
 
-/// Checks the headers `If-Match`, with the first line as its value, and `If-None-Match`, with the rest.
+/// Checks the headers `If-Match`, with the first line of `bytes` as its value, and `If-None-Match`, with the
+/// other lines.
 pub fn if_match(bytes: &[u8]) {
     let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
     let one = lines.next().unwrap_or_default();
@@ -16,8 +17,8 @@ pub fn if_match(bytes: &[u8]) {
     check_none_match(other, &tag, &customer);
 }
 
-/// Checks `If-Match`: a list of entity tags is met if and only if it contains the current tag, not as a weak
-/// one, whatever else it contains.
+/// Checks `If-Match`: the precondition holds if and only if the list contains the current entity tag as a strong
+/// tag, whatever else it contains.
 fn check_match(list: &[u8], tag: &[u8], customer: &Customer) {
     let Some(met) = read("if-match", list, customer) else { return };
     let is_any = list.trim_ascii() == b"*";

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use crate::{refusal, request};
 
-/// The fields of the first admin in the body of `customer_create`, which has the account's profile beside
-/// them.
+/// The first admin's fields in the body of `customer_create`. The body's other fields are the account's
+/// profile.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Admin {

@@ -3,7 +3,8 @@
 use pure::domain::Error;
 use pure::http::{Reply, message};
 
-/// Maximum length of a message, in characters: enough for a rule and the names of all fields.
+/// Maximum length of an error message, in characters: enough for the rule that is broken and the names of all accepted
+/// fields.
 const LONGEST: usize = 1_000;
 
 /// Checks that a refusal is a client error (4xx) with a short message. Returns the field that it names; empty if none.

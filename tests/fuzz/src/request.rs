@@ -25,7 +25,7 @@ pub(crate) fn with_headers(headers: &[(&'static str, &[u8])]) -> Option<Request>
     Some(Request::new(request.with_raw_http_path("/v1.0/customers"), accepts))
 }
 
-/// Returns a request with this body, which it says is JSON.
+/// Returns a request with this body and `Content-Type: application/json`.
 pub(crate) fn with_body(body: &[u8]) -> Request {
     let mut request = lambda_http::Request::new(Body::Binary(body.to_vec()));
     let json = HeaderValue::from_static("application/json");

@@ -1,6 +1,8 @@
 use http::Uri;
 use pure::domain::value::{FromText, WebhookUri};
-use pure::domain::webhook_target::{Loopback, MAX_BYTES, TargetPolicy, WebhookTarget};
+use pure::domain::webhook_target::{
+    Loopback, MAX_BYTES, TargetPolicy, TargetViolation, WebhookTarget,
+};
 
 /// Checks a webhook URI, and the [`WebhookTarget`] that is parsed from it.
 pub fn webhook_uri(bytes: &[u8]) {
@@ -16,12 +18,17 @@ pub fn webhook_uri(bytes: &[u8]) {
     }
 }
 
-/// Checks that a target is on the public internet or, if that is allowed, on this machine, and that its host
-/// is the same for the parser that checks it and the one of the HTTP client that sends the request.
+/// Checks that a target is on the public internet or, if `loopback` allows it, on this machine. Also checks
+/// that our parser and the HTTP client that sends the request take the same host from it.
 fn check_target(text: &str, target: &WebhookTarget, loopback: Loopback) {
     assert!(text.is_ascii() && text.len() <= MAX_BYTES);
-    let again = WebhookTarget::parse(target.expose(), loopback).unwrap();
-    assert_eq!((again.expose(), again.host()), (target.expose(), target.host()));
+    match WebhookTarget::parse(target.expose(), loopback) {
+        Ok(again) => {
+            assert_eq!((again.expose(), again.host()), (target.expose(), target.host()));
+        }
+        // With characters escaped, as the URL Standard serialises it, it may be longer than a URI can be.
+        Err(rule) => assert_eq!(rule, TargetViolation::TooLong, "{text}"),
+    }
     if let Ok(uri) = text.parse::<Uri>() {
         assert!(uri.host().is_some_and(|host| host.eq_ignore_ascii_case(target.host())), "{text}");
     }

@@ -11,7 +11,7 @@ pub mod http;
 #[path = "../../../shared/src/webhook/retry_after.rs"]
 pub mod retry_after;
 
-/// Returns when the receiver that sent this answer asks to be tried again; `None` if it does not.
+/// Returns the time or delay that the answer's `Retry-After` header asks for; `None` if there is none.
 #[must_use]
 pub fn retry_after<B>(answer: &::http::Response<B>) -> Option<retry_after::RetryAfter> {
     retry_after::RetryAfter::of(answer)

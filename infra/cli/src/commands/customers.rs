@@ -51,7 +51,8 @@ pub(crate) struct List {
     /// Only accounts created before this time
     #[arg(long, value_name = "TIME")]
     created_before: Option<String>,
-    /// Find accounts by the beginning of the name or by the address, which is prompted for or read from stdin
+    /// Find accounts by the beginning of their name, or by their address; the text to find is prompted for or read
+    /// from stdin
     #[arg(long, value_name = "FIELD")]
     by: Option<Field>,
     #[command(flatten)]
@@ -185,7 +186,7 @@ fn described(customer: &Customer, overview: &Overview) -> Table {
 /// that `POST /v1.0/customers` accepts.
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// Read the JSON object from this file instead
+    /// Read the account's fields from this file, as a JSON object
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
 }

@@ -21,7 +21,7 @@ pub(crate) struct Verify {
     receipt: PathBuf,
     #[command(flatten)]
     source: Source,
-    /// Check also that it supersedes the receipt in this file
+    /// Check also that the receipt supersedes the one in this file
     #[arg(long, value_name = "FILE")]
     supersedes: Option<PathBuf>,
 }

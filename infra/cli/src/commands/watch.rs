@@ -91,9 +91,9 @@ impl Watch {
         }
     }
 
-    /// Returns the number of items of each kind that the account owns: the lengths of the progress bars.
-    /// Empty unless the purge is due or running. The counts in the erasure itself grow while the purge runs,
-    /// so a bar drawn from them alone would keep changing its length.
+    /// Returns the number of items of each kind that the account owns, which are the lengths of the progress bars.
+    /// Empty unless the purge is due or running. The counts in the erasure do not serve as lengths, because they grow
+    /// while the purge runs.
     fn totals(&self, client: &Client, erasure: &Erasure) -> BTreeMap<String, u64> {
         if !matches!(erasure.stage.as_str(), "due" | "running") {
             return BTreeMap::new();
@@ -142,8 +142,8 @@ fn course(erasure: &Erasure) -> Course {
     }
 }
 
-/// Verifies the last receipt of an erasure. If it claims to supersede an earlier receipt, checks that this is
-/// the next-to-last one. Returns the last receipt's text and its verified form.
+/// Verifies the last receipt of an erasure. If that receipt supersedes an earlier one, checks that the superseded
+/// receipt is the erasure's next-to-last. Returns the last receipt's text and its verified form.
 fn verified<'a>(
     customer: &Id,
     receipts: &'a [String],
@@ -260,7 +260,8 @@ impl Drop for View {
     }
 }
 
-/// Returns a text about the erasure: its stage, the number of items of unknown kinds, and the last error.
+/// Returns a text about the erasure: its stage, the number of items that the purge leaves alone because it does not
+/// know their kind, and the purge's last error.
 fn headline(erasure: &Erasure) -> String {
     let stage = match erasure.stage.as_str() {
         "due" => "The erasure is due, and has not begun.",

@@ -13,7 +13,8 @@ const HEADINGS: [&str; 6] = ["ID", "TYPE", "STATUS", "ATTEMPTS", "LAST RESULT", 
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Webhooks {
-    /// List the accounts whose webhook fails, or the deliveries of one account that have failed or are retried
+    /// List the accounts whose webhook fails or, for one account, its deliveries that have failed or are
+    /// retried
     Failing {
         /// Id of the account
         customer: Option<Id>,

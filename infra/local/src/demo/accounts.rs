@@ -9,8 +9,8 @@ use super::participants::{ARCHIVE, ARCHIVE_STOPS};
 /// Number of days before day 0 on which the story begins.
 pub(super) const FIRST_DAY: u32 = 75;
 
-/// Day from which the demonstration kills every run of the purge: the first run in the middle of an account, each
-/// later run at its first DynamoDB call.
+/// Day from which the demonstration kills every run of the purge, so that one purge stays unfinished: the first run
+/// while it deletes an account's items, each later run at its first DynamoDB call.
 pub(super) const PURGES_CRASH: u32 = 2;
 
 /// An account of the demonstration, and its story.
@@ -28,7 +28,7 @@ pub(super) struct Account {
 /// The way in which an account is created.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// The owner signs up by mail.
+    /// The owner signs up, and follows the mailed link.
     SignsUp,
     /// An operator creates the account, and its owner follows the mailed link to verify the address.
     Made,
@@ -56,7 +56,7 @@ pub(super) enum Act {
     Recover,
     /// An operator freezes the account.
     Freeze,
-    /// An operator plans the erasure of the account, and deletes it by the plan.
+    /// An operator requests a plan of the account's erasure, and deletes the account with the plan's digest.
     Delete,
     /// An operator suspends the account.
     Suspend,
@@ -70,7 +70,8 @@ pub(super) enum Act {
     Waive(&'static str, &'static str),
     /// The owner invites this number of agents.
     Invite(u32),
-    /// A later version of the software, since rolled back, stores an item of a kind that this version does not know.
+    /// The demonstration stores an item of a kind that this version does not know, as a newer version that was rolled
+    /// back would have left it.
     StoreUnknownKind,
 }
 
@@ -80,7 +81,8 @@ impl Act {
         matches!(self, Self::LeaveNow | Self::Delete)
     }
 
-    /// Whether the account's own people can work after the act; `None` if the act changes nothing about that.
+    /// Whether the account's own agents and keys can change anything after the act; `None` if the act does not affect
+    /// that.
     const fn lets_work(self) -> Option<bool> {
         match self {
             Self::Leave | Self::LeaveNow | Self::Freeze | Self::Delete | Self::Suspend => {

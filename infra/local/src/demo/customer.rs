@@ -88,7 +88,8 @@ impl Customer {
         client.log_in(&self.account.email(), PASSWORD).await
     }
 
-    /// Sets up a new account: its profile and, unless it stays unverified, colleagues, a key, billing and a number.
+    /// Sets up a new account: its profile and, unless it stays unverified, further agents, an access key, a billing
+    /// account and a phone number.
     pub(super) async fn settle_in(&self, client: &Client) -> Result<(), Error> {
         let session = &self.log_in(client).await?;
         client.put("/v1.0/customer", session, self.profile(client)).await?;
@@ -135,7 +136,7 @@ impl Customer {
         format!("+1 555 01{:02}", self.index)
     }
 
-    /// Adds a resource with the account's access key if the account's age is a multiple of ten days.
+    /// Creates a resource, authorized by the account's access key, if the account's age is a multiple of ten days.
     pub(super) async fn work(&self, client: &Client, day: u32) -> Result<(), Error> {
         let age = self.account.since - day;
         let Some(key) = self.key.get().filter(|_| age.is_multiple_of(10)) else { return Ok(()) };
@@ -144,7 +145,7 @@ impl Customer {
         client.post(&format!("/v1.0/{kind}"), key, body).await.map(drop)
     }
 
-    /// Invites `count` agents, who are called stewards.
+    /// Invites `count` agents, with user names `steward1`, `steward2` and so on.
     pub(super) async fn invite(&self, client: &Client, count: u32) -> Result<(), Error> {
         let session = &self.log_in(client).await?;
         let steward = async |number: u32| {

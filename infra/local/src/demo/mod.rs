@@ -23,7 +23,7 @@ pub const PASSWORD: &str = "demo world password";
 /// User name of a customer whose account is active.
 pub const ACTIVE: &str = "nora@alder-finch-joinery.example";
 
-/// User name of a customer who has left, and can come back for six days.
+/// User name of a customer whose account is frozen and can be recovered for six more days.
 pub const LEAVING: &str = "iris@tern-ferries.example";
 
 /// Maximum number of accounts that are played concurrently, and of concurrent invitations by one account. Each

@@ -44,7 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Program {
     name: &'static str,
     task: JoinHandle<()>,
-    /// The events on the bus, which the program receives, too: `catch_up` counts the requests among them.
+    /// Events on the bus, the same that the program receives: `catch_up` counts the erasure requests among
+    /// them.
     events: Receiver<Value>,
     /// Number of erasure requests among the events taken from `events`.
     requested: u64,

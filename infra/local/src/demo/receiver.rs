@@ -1,4 +1,5 @@
-//! The receiver of the webhooks that can be delivered: a route of the stack itself.
+//! The demonstration's webhook receiver, which accepts every webhook: a route of the local stack.
+//! Webhooks that are to fail have other URIs.
 
 use axum::{Router, http::StatusCode, routing::any};
 

@@ -133,7 +133,8 @@ impl<'a> Story<'a> {
         stream::iter(lives).buffer_unordered(AT_ONCE).try_collect().await
     }
 
-    /// Plays one day of one account: its creation, or its work and its acts.
+    /// Plays one day of one account: its creation or, on later days, the resources it creates and the acts that its
+    /// story has for that day.
     async fn live(&self, customer: &Customer, today: &Today<'_>) -> Result<(), Error> {
         let account = &customer.account;
         if account.since == today.day {

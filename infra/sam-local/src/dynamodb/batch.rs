@@ -1,4 +1,4 @@
-//! Partial processing of batches.
+//! Partial processing of `BatchGetItem` and `BatchWriteItem`: entries that `DynamoDB` would return as unprocessed.
 
 use serde_json::{Value, json};
 

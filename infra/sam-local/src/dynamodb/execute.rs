@@ -26,7 +26,7 @@ pub(super) fn execute(
         "TransactWriteItems" => run(request, |r| database.transact_write_items(r)),
         "UpdateItem" => run(request, |r| database.update_item(r)),
         _ => Err(DynoxideError::ValidationException(format!(
-            "the local stack does not play {operation}"
+            "the local stack does not support {operation}"
         ))),
     }
 }
@@ -41,8 +41,8 @@ fn run<I: DeserializeOwned, O: Serialize>(
         .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// Returns the error for a request that does not deserialize. The beginning of the emulator's message selects the
-/// exception.
+/// Returns the error for a request that does not deserialize: the exception that the prefix of the emulator's
+/// `message` stands for, such as `SERIALIZATION`.
 fn malformed(message: &str) -> DynoxideError {
     let message = message.split(" at line ").next().unwrap_or_default();
     match message.split_once(':') {

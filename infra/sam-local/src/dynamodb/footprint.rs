@@ -24,8 +24,8 @@ impl Footprint {
         !self.writes.is_empty()
     }
 
-    /// Whether the order of two calls can matter. It can if one call writes or locks something that the other writes or
-    /// locks, or writes something that the other reads.
+    /// Whether the order of two calls can matter: both write or lock the same thing, or one writes what the other
+    /// reads.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
         meet(&self.writes, &other.writes)

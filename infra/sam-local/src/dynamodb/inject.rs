@@ -13,8 +13,8 @@ use super::{
 };
 use crate::sync::lock;
 
-/// Carries out a call with the fault of `strike`, and returns its outcome; `carry_out` executes a request on
-/// the tables.
+/// Injects the fault of `strike` into a call, and returns what the caller gets. `carry_out` executes the request on the
+/// tables, if the fault lets it.
 pub(super) fn inject(
     strike: &Strike,
     request: Request<'_>,

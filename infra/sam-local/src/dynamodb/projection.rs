@@ -1,4 +1,4 @@
-//! Refuses reads of an index that name attributes which the index does not project.
+//! Refuses a query or scan of an index that names an attribute which the index does not project.
 //!
 //! `DynamoDB` refuses such reads; the embedded emulator returns the items without these attributes. The error
 //! messages are `DynamoDB`'s.
@@ -12,8 +12,8 @@ use crate::template;
 /// Keywords of a filter expression, to tell them from attributes. Functions are recognised by their parenthesis.
 const KEYWORDS: [&str; 5] = ["AND", "OR", "NOT", "BETWEEN", "IN"];
 
-/// Checks the projection of a query or scan of a global secondary index, and the filter of a query of any
-/// secondary index.
+/// Fails if a request names attributes that its index does not project: in the projection, for a query or scan
+/// of a global secondary index; in the filter, for a query of any secondary index.
 pub(super) fn check(request: &Request<'_>) -> Result<(), DynoxideError> {
     let Some(index) = Index::of(request) else { return Ok(()) };
     let body = request.body;

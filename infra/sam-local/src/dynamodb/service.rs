@@ -44,8 +44,8 @@ pub(crate) struct DynamoDb {
     tables: Vec<Table>,
     stats: Arc<Stats>,
     permissions: Arc<Permissions>,
-    /// One [`Doorbell`] per table stream. After every write all are rung, so that each stream looks for new
-    /// records.
+    /// One [`Doorbell`] per table stream. Every write to any table rings all of them, so that each stream
+    /// looks for new records.
     doorbells: Vec<Arc<Doorbell>>,
     /// Delay of each reply over HTTP.
     latency: Mutex<Duration>,
@@ -149,7 +149,7 @@ impl DynamoDb {
     }
 
     /// Begins a transaction that is made within this process: locks its items until [`DynamoDb::commit`]. If
-    /// the transaction is refused already here, returns the error response as `Err`.
+    /// the transaction is refused at this point, returns the error response as `Err`.
     pub(crate) fn begin(&self, caller: &Caller, body: &[u8]) -> Result<Admitted, Answer> {
         self.admit(Some(caller), "TransactWriteItems", body, Duration::MAX)
     }
@@ -159,8 +159,8 @@ impl DynamoDb {
         self.carry_out(begun)
     }
 
-    /// Whether the call, if executed now, would be refused or would leave entries of a batch unprocessed,
-    /// because a transaction in flight has locked one of the call's items.
+    /// Whether a transaction in flight has locked one of the call's items. The call, if executed now, would
+    /// be refused or would leave entries of its batch unprocessed.
     pub(crate) fn is_locked(&self, operation: &str, body: &Value) -> bool {
         let request = Request { operation, body, tables: &self.tables };
         self.holds.check(&request).is_err()

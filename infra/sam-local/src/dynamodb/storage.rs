@@ -169,8 +169,8 @@ fn key_of(item: &Value, table: &Value) -> Value {
     names.map(|name| (name.to_owned(), item[name].clone())).collect::<Map<_, _>>().into()
 }
 
-/// Returns the parts of a table's description that a kept table must share with the template: its keys, its
-/// indexes and its stream view type.
+/// Returns the parts of a table's description that must equal the template's if the table was kept from an
+/// earlier run: its keys, its indexes and its stream view type.
 fn shape(table: &Value) -> Value {
     let mut indexes: Vec<_> = ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"]
         .iter()

@@ -6,13 +6,13 @@ use crate::error::Error;
 /// The properties of a resource type that are not reported: those that the stack emulates, and those that
 /// make no difference to a function or a client on one machine.
 struct Known {
-    played: &'static [&'static str],
+    supported: &'static [&'static str],
     without_effect: &'static [&'static str],
 }
 
 /// Returns the known properties of a resource type; `None` if the stack does not emulate the type.
 fn known(kind: &str) -> Option<Known> {
-    let (played, without_effect): (&[_], &[_]) = match kind {
+    let (supported, without_effect): (&[_], &[_]) = match kind {
         "AWS::Serverless::Function" => (
             &[
                 "Environment",
@@ -91,13 +91,13 @@ fn known(kind: &str) -> Option<Known> {
         ),
         _ => return None,
     };
-    Some(Known { played, without_effect })
+    Some(Known { supported, without_effect })
 }
 
 /// Returns the known properties of a type of event source; `None` if the stack does not emulate the type.
 fn known_source(kind: &str) -> Option<Known> {
     // The stack keeps dead letters itself, and never fails to hand an event to a function.
-    let (played, without_effect): (&[_], &[_]) = match kind {
+    let (supported, without_effect): (&[_], &[_]) = match kind {
         "HttpApi" => (&["Method", "Path"], &["ApiId", "PayloadFormatVersion"]),
         "Schedule" => (
             &["Enabled", "Input", "Schedule", "State"],
@@ -135,7 +135,7 @@ fn known_source(kind: &str) -> Option<Known> {
         ),
         _ => return None,
     };
-    Some(Known { played, without_effect })
+    Some(Known { supported, without_effect })
 }
 
 /// Resource types that are not reported because they make no difference to a function or a client on one
@@ -157,7 +157,7 @@ const WITHOUT_EFFECT: [&str; 22] = [
     "AWS::Logs::MetricFilter",
     "AWS::Logs::QueryDefinition",
     "AWS::Route53::RecordSet",
-    // Feedback on mail: the stack plays it for every message that names a configuration set.
+    // Feedback on mail: the stack emulates it for every message that names a configuration set.
     "AWS::SES::ConfigurationSet",
     "AWS::SES::ConfigurationSetEventDestination",
     // Queues and topics: only as destinations of dead letters and alarms, which the stack keeps itself.
@@ -204,7 +204,7 @@ pub(super) fn of_globals(globals: &Node<'_>) -> Result<Vec<String>, Error> {
 
 fn of_properties(known: &Known, properties: &Node<'_>) -> Result<Vec<String>, Error> {
     let matters =
-        |name: &&str| !known.played.contains(name) && !known.without_effect.contains(name);
+        |name: &&str| !known.supported.contains(name) && !known.without_effect.contains(name);
     let entries = properties.entries()?;
     let names = entries.iter().filter(|(name, _)| matters(name));
     Ok(names.map(|(_, property)| property.path().to_owned()).collect())

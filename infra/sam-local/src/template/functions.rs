@@ -35,7 +35,7 @@ fn add_event(
     event: &Node<'_>,
 ) -> Result<(), Error> {
     let kind = event.require("Type")?.text()?;
-    template.not_played.extend(coverage::of_source(&kind, event)?);
+    template.unsupported.extend(coverage::of_source(&kind, event)?);
     if kind == "HttpApi" {
         template.routes.push(route(function, event)?);
         return Ok(());
@@ -128,7 +128,7 @@ fn stream(id: &str, function: &str, properties: &Node<'_>) -> Result<StreamMappi
         .ok_or_else(|| stream.error("expected the ARN of a table's stream"))?;
     let start = properties.require("StartingPosition")?;
     if start.text()? != "TRIM_HORIZON" {
-        return Err(start.error("the local stack plays TRIM_HORIZON only"));
+        return Err(start.error("the local stack supports TRIM_HORIZON only"));
     }
     let mut filters = Vec::new();
     if let Some(node) = properties.find(&["FilterCriteria", "Filters"])? {

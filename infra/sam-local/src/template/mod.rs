@@ -42,13 +42,13 @@ fn parse(text: &str, parameters: &Parameters) -> Result<Template, Error> {
     let mut template = Template::default();
     for (id, resource) in scope.resources()? {
         let node = Node::new(&scope, resource, id);
-        template.not_played.extend(coverage::of_resource(resource_type(resource), &node)?);
+        template.unsupported.extend(coverage::of_resource(resource_type(resource), &node)?);
         let resource = with_globals(resource, scope.root());
         add(&mut template, &scope, id, &resource)?;
     }
     if let Some(globals) = scope.root().get("Globals") {
         let globals = Node::new(&scope, globals, "Globals");
-        template.not_played.extend(coverage::of_globals(&globals)?);
+        template.unsupported.extend(coverage::of_globals(&globals)?);
         // For the implicit API, which is no resource of the template: only the routes name it.
         if let (None, Some(api)) = (&template.cors, globals.get("HttpApi")?) {
             template.cors = cors::read(&api)?;
@@ -235,7 +235,7 @@ Resources:
         );
         assert_eq!(
             complaint(|t| t.replace("[x]", "[{wildcard: a*}]")),
-            "Fn.Properties.Events.Made.Properties.Pattern: the local stack does not play the condition {\"wildcard\":\"a*\"}"
+            "Fn.Properties.Events.Made.Properties.Pattern: the local stack does not support the condition {\"wildcard\":\"a*\"}"
         );
     }
 
@@ -266,9 +266,9 @@ Resources:
             "Fn.Properties.Events.Hourly (SQS)",
             "Globals.Function.Layers",
         ];
-        assert_eq!(template.not_played, expected);
-        let played = parse(TEMPLATE, &Parameters::new()).unwrap();
-        assert_eq!(played.not_played, [] as [&str; 0]);
+        assert_eq!(template.unsupported, expected);
+        let template = parse(TEMPLATE, &Parameters::new()).unwrap();
+        assert_eq!(template.unsupported, [] as [&str; 0]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) struct Template {
     pub(crate) schedules: Vec<Schedule>,
     pub(crate) streams: Vec<StreamMapping>,
     /// Paths of the parts of the template that have an effect on AWS but are not emulated.
-    pub(crate) not_played: Vec<String>,
+    pub(crate) unsupported: Vec<String>,
 }
 
 /// A Lambda function; its name is its logical id.

@@ -105,7 +105,7 @@ impl<'a> Node<'a> {
     pub(super) fn refuse(&self, keys: &[&str]) -> Result<(), Error> {
         for key in keys {
             if let Some(node) = self.get(key)? {
-                return Err(node.error("is not played by the local stack"));
+                return Err(node.error("is not supported by the local stack"));
             }
         }
         Ok(())

@@ -75,7 +75,7 @@ impl Condition {
         let Some(map) = value.as_object() else {
             return Ok(Self::Equals(value.clone()));
         };
-        let unknown = || format!("the local stack does not play the condition {value}");
+        let unknown = || format!("the local stack does not support the condition {value}");
         match only_entry(map).ok_or_else(unknown)? {
             ("prefix", Value::String(text)) => Ok(Self::Prefix(text.clone())),
             ("suffix", Value::String(text)) => Ok(Self::Suffix(text.clone())),
@@ -200,12 +200,18 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_is_not_played_is_refused_by_name() {
+    fn an_unsupported_condition_is_refused_by_name() {
         for (pattern, complaint) in [
             (json!([]), "expected a map"),
             (json!({"source": "shop"}), "source must be a list of conditions"),
-            (json!({"a": [{"cidr": "10.0.0.0/8"}]}), "the local stack does not play the condition"),
-            (json!({"a": [{"numeric": ["~", 1]}]}), "the local stack does not play the condition"),
+            (
+                json!({"a": [{"cidr": "10.0.0.0/8"}]}),
+                "the local stack does not support the condition",
+            ),
+            (
+                json!({"a": [{"numeric": ["~", 1]}]}),
+                "the local stack does not support the condition",
+            ),
         ] {
             assert!(Pattern::parse(&pattern).unwrap_err().starts_with(complaint), "{pattern}");
         }

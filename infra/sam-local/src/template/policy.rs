@@ -88,7 +88,7 @@ pub(super) fn statements(policies: Value) -> Result<Vec<Statement>, String> {
     let mut statements = Vec::new();
     for policy in policies {
         let policy: Policy = serde_json::from_value(policy)
-            .map_err(|error| format!("the local stack does not play this policy: {error}"))?;
+            .map_err(|error| format!("the local stack does not support this policy: {error}"))?;
         statements.extend(policy.statement);
     }
     statements.iter().try_for_each(Statement::check)?;
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_is_not_played_is_refused_by_name() {
+    fn an_unsupported_policy_is_refused_by_name() {
         for (policies, complaint) in [
             (json!(["AWSLambdaExecute"]), "this policy: invalid type: string"),
             (json!({"DynamoDBCrudPolicy": {"TableName": "T"}}), "`DynamoDBCrudPolicy`"),

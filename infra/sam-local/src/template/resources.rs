@@ -115,7 +115,7 @@ pub(super) fn schedule(
 fn function_of(node: &Node<'_>) -> Result<String, Error> {
     let arn = node.text()?;
     let id = arn.rsplit_once(":function:").map(|(_, id)| id.to_owned());
-    id.ok_or_else(|| node.error("the local stack plays functions as targets only"))
+    id.ok_or_else(|| node.error("the local stack supports functions as targets only"))
 }
 
 /// Whether a rule or an event source is switched off.

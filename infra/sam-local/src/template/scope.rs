@@ -140,7 +140,7 @@ impl Scope {
                 "Ref" | "Fn::GetAtt" | "Fn::Join" | "Fn::Split" | "Fn::Select" | "Fn::FindInMap",
                 _,
             ) => Err(malformed(name, path)),
-            _ => Err(Error::at(path, format!("the local stack does not play {name}"))),
+            _ => Err(Error::at(path, format!("the local stack does not support {name}"))),
         }
     }
 
@@ -214,7 +214,7 @@ impl Scope {
             ("AWS::KMS::Key", "Arn") => arn("kms", format!("key/{id}")),
             _ => {
                 let complaint =
-                    format!("the local stack does not play {attribute} of {id} ({kind})");
+                    format!("the local stack does not support {attribute} of {id} ({kind})");
                 Err(Error::at(path, complaint))
             }
         }
@@ -463,11 +463,11 @@ Rules:
         for (value, complaint) in [
             ("{a: [!Ref Nobody]}", "Here.a[0]: \"Nobody\" is neither a parameter nor a resource"),
             ("!Ref Mirror", "Here: refers to Mirror, whose Condition is false"),
-            ("!GetAtt Table.Size", "Here: the local stack does not play Size of Table"),
+            ("!GetAtt Table.Size", "Here: the local stack does not support Size of Table"),
             ("!GetAtt Table.StreamArn", "Here: Table has no StreamSpecification"),
             ("!Select [0, []]", "Here: Fn::Select: the list has no item 0"),
             ("!FindInMap [Sizes, dev, Disk]", "Here: Fn::FindInMap: there is no such mapping"),
-            ("!Cidr [a, 1, 2]", "Here: the local stack does not play Fn::Cidr"),
+            ("!Cidr [a, 1, 2]", "Here: the local stack does not support Fn::Cidr"),
             ("!If [Nope, 1, 2]", "Here: there is no condition \"Nope\""),
             ("!Sub '${a'", "Here: Fn::Sub is not written as it should be"),
         ] {

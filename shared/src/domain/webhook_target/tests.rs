@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Returns a list of URIs: `hostile`, those that must be refused, or else those that must be accepted.
+/// Returns a list of URIs by its name: those of `hostile` must be refused, those of any other list accepted.
 fn list(name: &str) -> Vec<String> {
     let text = match name {
         "hostile" => include_str!("../../../../tests/data/webhook_uris_hostile.json"),

@@ -35,9 +35,9 @@ pub(crate) struct Transaction<'a> {
     witness: Option<Box<dyn Witness>>,
 }
 
-/// A condition on an item that the transaction does not change, such as that the caller still has its
-/// permission. If it fails, the transaction returns the guard's error, whatever other legs failed; only the
-/// [`Witness`] takes precedence.
+/// A condition on an item that the transaction does not change, such as that the caller still has its permission. If
+/// it fails, the transaction returns the guard's error, even if other actions failed too; only the [`Witness`] takes
+/// precedence.
 pub(crate) trait Guard: std::fmt::Debug + Send + Sync {
     /// Returns the address of the item to check, and the condition on it.
     fn check(&self) -> (Address, &Condition);
@@ -73,8 +73,9 @@ pub(crate) trait Witness: std::fmt::Debug + Send + Sync {
 pub(crate) enum CommitResult {
     /// Everything was written.
     Written,
-    /// Nothing was written, as a condition did not hold. Holds the results of the legs, without those whose
-    /// failure is an error of its own: guard, witness, `delete_or_fail` and `check_or_fail`.
+    /// Nothing was written, because a condition did not hold. Holds the results of the legs (the transaction's
+    /// actions), except the guard, the witness, and those added by `delete_or_fail` and `check_or_fail`: if one of
+    /// these fails, the transaction returns its error instead.
     Refused(Vec<Leg>),
 }
 
@@ -102,7 +103,7 @@ pub(crate) enum Attempt {
     Conflict(Conflict),
 }
 
-/// Why a try failed that may be repeated: the codes of DynamoDB's cancellation reasons, for the log.
+/// Why a try failed, if another try may succeed: the codes of DynamoDB's cancellation reasons, for the log.
 #[derive(Debug)]
 pub(crate) struct Conflict(String);
 

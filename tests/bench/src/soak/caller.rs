@@ -82,8 +82,8 @@ impl Caller<'_> {
     }
 }
 
-/// Whether an answer 409 says that an earlier try has already created the access key. The key's token was
-/// only in the answer to that try, which was lost.
+/// Whether an answer 409 says that an earlier try of the same request has created the access key. That
+/// try's answer, which alone contained the key's token, was lost.
 fn is_issued(answer: &[u8]) -> bool {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
     answer["error"]["reason"] == "TOKEN_ALREADY_ISSUED"

@@ -17,7 +17,7 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Kinds of resources that an account creates, one kind per step.
 const KINDS: [&str; 4] = ["numbers", "flows", "tags", "contacts"];
 
-/// One of this many accounts is never deleted.
+/// Of every this many accounts, one is never deleted.
 const LIVES_ON: u64 = 8;
 
 /// How an account ends.
@@ -29,7 +29,7 @@ pub(crate) enum End {
     Unregistered,
     /// Its owner unregisters it with `immediate`: it is deleted at once.
     AtOnce,
-    /// An operator deletes it with the digest of a plan.
+    /// An operator requests a plan of the account's deletion, and deletes the account with the plan's digest.
     Deleted,
 }
 
@@ -243,8 +243,8 @@ impl<'a> Living<'a> {
         Ok(())
     }
 
-    /// Plans the deletion as the operator, and deletes the account with the plan's digest. Nobody changes anything in
-    /// between.
+    /// Requests a plan of the deletion as the operator, and deletes the account with the plan's digest. This succeeds
+    /// because nobody changes the account in between.
     async fn be_deleted(&mut self) -> Result<()> {
         let operator = self.operator();
         let path = format!("/v1.0/customers/{}/erasure/plan", self.life.id);

@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Checks the ledger and the receipts of an account's erasure, if it is finished.
+    /// Checks the recorded progress and the receipts of an account's erasure, if the erasure is finished.
     async fn check_erasure(&self, life: &Life) -> Result<()> {
         let path = format!("/v1.0/customers/{}/erasure", life.id);
         let Some(erasure) = self.get("get an erasure", &path).await? else { return Ok(()) };

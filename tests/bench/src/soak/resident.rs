@@ -16,7 +16,7 @@ pub(crate) const MAY_GROW: f64 = 0.5;
 struct Sample {
     /// Invocations of all functions.
     calls: f64,
-    /// Resident KiB of the stack itself.
+    /// Resident memory of the stack's own process, in KiB.
     stack: f64,
     /// Resident KiB of each process of a function, by process id.
     functions: BTreeMap<u32, f64>,
@@ -26,8 +26,8 @@ struct Sample {
 #[derive(Default)]
 pub(crate) struct Samples(Vec<Sample>);
 
-/// Growth of memory in the second half of the soak, before which every part of the stack has already been
-/// used.
+/// Growth of memory in the second half of the soak. Every part of the stack has been used in the first half, so
+/// growth after it suggests a leak.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Growth {
     pub(crate) calls: f64,
