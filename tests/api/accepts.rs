@@ -15,7 +15,7 @@ fn path(route: &str) -> (&str, String) {
     (method, path.replace("{id}", "01900000-0000-7000-8000-000000000000"))
 }
 
-/// Returns the names of an operation's documented parameters in this place: `query` or `header`.
+/// Returns the names of an operation's documented parameters in the query or in the header, as `place` says.
 fn described(
     description: &Description,
     route: &str,

@@ -1,6 +1,6 @@
-//! E-mail addresses. An account reserves an address by proving that it receives mail there, or because an
-//! operator set or verified the address. A search by address finds every account that has it, reserved or
-//! not.
+//! E-mail addresses. An address is reserved for an account if the account's owner has proven it by a mailed
+//! link, or if an operator has set or verified it. A search by address finds every account with that address,
+//! whether it is reserved or not.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
@@ -45,8 +45,8 @@ impl Tenure {
         }
     }
 
-    /// Returns the first letter of the sort key of each item that links the account to an e-mail address:
-    /// locks, which reserve the address, and entries, by which a search finds the account.
+    /// Returns the types of the items that link the account to an e-mail address: `L` for a lock, which
+    /// reserves the address; `M` for an entry, by which a search finds the account.
     async fn addressed(&self, account: &Account) -> Vec<String> {
         let items = self.accounts().await;
         let text = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();

@@ -28,7 +28,7 @@ async fn create(tenure: &Tenure, token: &str, username: &str, permission: u64) -
     create_with(tenure, token, new_admin(username, permission, PASSWORD)).await
 }
 
-/// Creates an agent of the project account, as that account's first admin.
+/// Creates an agent of the operators' own account. The request is made by that account's first admin.
 async fn create_operator(tenure: &Tenure, admin: &str, username: &str, permission: u64) -> String {
     create_with(tenure, admin, new_admin(username, permission, OPERATORS_PASSWORD)).await
 }

@@ -1,6 +1,7 @@
-//! Who may act for an account (agents, permissions, passwords, e-mail address) is changed with a session and the
-//! current password: access keys and stolen sessions cannot change it. The caller's authority is checked in the write
-//! itself: if the caller loses it while the request is under way, the request changes nothing.
+//! Changes of who may act for an account: of its agents, their permissions and passwords, and its e-mail address.
+//! They need a session and the current password, so an access key or a stolen session does not suffice. The caller's
+//! authority is checked in the write itself: if the caller loses it while the request is under way, the request
+//! changes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -421,8 +422,8 @@ async fn a_project_admin_who_is_demoted_meanwhile_changes_no_participants() {
     assert_eq!(tenure.items("ErasuresTable").await, before);
 }
 
-/// Changes an agent's item directly in the table, because the function that would change it is being held
-/// back.
+/// Changes an agent's item directly in the table, because the test holds back the function through which it would
+/// otherwise be changed.
 async fn write_to_agent(
     tenure: &Tenure,
     account: &Account,

@@ -124,7 +124,8 @@ async fn all_at_once(accounts: u64, limit: usize) {
     }
 }
 
-/// `TENURE_BRAKE_ACCOUNTS` sets the number of accounts; 400 by default, while 10,000 take some minutes.
+/// Operators delete many accounts concurrently: exactly as many as the limit allows are deleted.
+/// `TENURE_BRAKE_ACCOUNTS` sets the number of accounts, 400 by default; 10,000 take some minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_delete_as_many_as_the_limit_and_the_rest_is_untouched() {
     #[expect(clippy::disallowed_methods, reason = "a longer run on request")]

@@ -31,7 +31,7 @@ const WCU_PRICE: f64 = 0.625;
 /// The budgeted or measured cost of a request.
 #[derive(PartialEq)]
 struct Cost {
-    /// The first columns of the table: request, steps, calls, RCU, WCU.
+    /// First columns of the request's row in `infra/budgets.md`: request, steps, calls, RCU, WCU.
     cells: [String; COLUMNS],
     /// Write units by table and index.
     written: BTreeMap<String, f64>,
@@ -132,8 +132,8 @@ fn sum(parts: &[(&str, f64)]) -> f64 {
     parts.iter().map(|(_, units)| units).sum()
 }
 
-/// Returns the fewest write units that writing these items could take: if each were written once, outside a
-/// transaction (which doubles the units), without counters and condition checks.
+/// Returns the fewest write units that writing these items could take: each item is written once, without a
+/// transaction, which would double the units. Counters and condition checks are left out.
 fn least_written((place, parts): &(String, Vec<(&str, f64)>)) -> f64 {
     let is_extra =
         |name: &str| name == "count" || name.contains("attempt") || name.ends_with("checked");

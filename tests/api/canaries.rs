@@ -26,8 +26,8 @@ const OWN_WORDS: [&str; 4] = ["confirmation_phrase", "participant", "status", "w
 /// Fields of responses whose values are secrets, and therefore canaries.
 const SECRETS: [&str; 2] = ["token", "webhook_secret"];
 
-/// Only this many characters of a canary, from its beginning, are searched for. In a token, they include
-/// enough of the secret.
+/// Number of characters of a canary that are searched for, from its beginning. In a token, this part contains
+/// enough of the secret for the token to be recognised.
 const LONGEST: usize = 48;
 
 /// The canaries of a stack, and the output in which they must not appear.
@@ -143,9 +143,9 @@ fn own_events(mut events: Vec<Value>) -> Vec<Value> {
     events
 }
 
-/// Removes the attributes of an outbox item that are allowed to hold secrets or personal data, for at most a
-/// day: webhook URI and secrets of a deleted account (tested in `webhooks.rs`), the addresses that mail goes
-/// to, and the fields of a sign-up (tested in `signup.rs`).
+/// Removes from an outbox item the attributes that may hold secrets or personal data for up to a day: the
+/// webhook URI and secrets of a deleted account (tested in `webhooks.rs`), the addresses that mail goes to,
+/// and the fields of a sign-up (tested in `signup.rs`).
 pub(crate) fn break_seal(event: &mut Value) {
     for name in ["farewell_uri", "farewell_secrets", "mail_to", "sign_up", "email"] {
         event.as_object_mut().expect("an item").remove(name);
@@ -251,8 +251,9 @@ impl Forms {
     }
 }
 
-/// Returns the base 64 of `canary` within a longer text. The encoding depends on the position in the text
-/// modulo three, so there are three forms, each without the characters that depend on neighbouring bytes.
+/// Returns the forms that `canary` can have if a text that contains it is encoded in base 64. The form
+/// depends on the position in the text modulo three, so there are three; each leaves out the characters that
+/// depend on neighbouring bytes.
 fn base64(canary: &str) -> Vec<String> {
     let at = |shift: usize| {
         let bytes = [&[0; 2][..shift], canary.as_bytes()].concat();

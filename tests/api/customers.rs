@@ -9,8 +9,8 @@ use crate::harness::{Account, PASSWORD, Tenure};
 
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
 
-/// Creates two accounts. Returns a token and a path with which to update each: an operator's for the first
-/// account, the owner's for the second.
+/// Creates two accounts, to be updated in the two possible ways: the first by an operator, the second by
+/// its owner. Returns for each the token and the path of the update, and the account.
 async fn ways(tenure: &Tenure, admin: &str) -> [(String, String, Account); 2] {
     let (one, other) = (tenure.account(admin, "test1").await, tenure.account(admin, "test2").await);
     [

@@ -184,7 +184,8 @@ async fn hold_blocks_the_purge_until_a_day_after_its_release() {
     assert_eq!(answer.refused(409), "STATE_INVALID");
 }
 
-/// Purges of frozen accounts that are due and of accounts deleted at once count alike towards the limit.
+/// Two kinds of purges count towards the hourly limit: those of frozen accounts whose deletion is due, and
+/// those of accounts that were deleted at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn breaker_limits_purges_per_hour() {
     let tenure = Tenure::start_with(options_with("BreakerAccounts", "3")).await;
@@ -313,8 +314,9 @@ async fn kill_switch_stops_all_purges() {
     assert!(tenure.partition(&account.id).await.len() > 1);
 }
 
-/// The accounts table is restored from a backup, the table of ledgers is not. The first transactions of the
-/// purge and of the replay fail, as if they conflicted with others.
+/// The accounts table is restored from a backup; the table of ledgers, which records the erasures, is not.
+/// The first transactions of two functions fail, as if they conflicted with others: of the purge, and of the
+/// restore replay, which deletes erased accounts again.
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_accounts_are_erased_again() {
     let tenure = Tenure::start().await;
@@ -354,8 +356,9 @@ async fn restored_accounts_are_erased_again() {
     assert!(wrong.text.contains("2026-11"), "{}", wrong.text);
 }
 
-/// An attacker with an operator's key deletes accounts. After a restore from a backup, the replay leaves
-/// alone the accounts whose erasures its invocation excepts, and erases all other deleted accounts again.
+/// An attacker with an operator's key deletes accounts. After a restore from a backup, the restore replay
+/// deletes erased accounts again, except those that the attacker deleted: the payload with which it is
+/// invoked names them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_can_undo_an_attack_and_erases_the_others_again() {
     let tenure = Tenure::start().await;
@@ -432,7 +435,7 @@ async fn every_stored_field_has_an_erase_rule() {
         "slow",
     ];
     const KEYS: [&str; 6] = ["pk", "sk", "finished_pk", "finished_sk", "open_pk", "open_sk"];
-    /// Attributes of the ledger that no code reads.
+    /// Attributes in the ledger of erasures that no code reads, and that therefore have no declared rule.
     const LEDGER: [&str; 2] = ["tm_lift", "tm_error"];
     let tenure = Tenure::start().await;
     let admin = tenure.admin().await;

@@ -27,8 +27,8 @@ use crate::permissions::UsedPermissions;
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The password of the local stack's project admin.
 pub(crate) const OPERATORS_PASSWORD: &str = local::PASSWORD;
-/// Another loopback address than the one that tests send from: to the service, a network that no user has
-/// logged in from.
+/// A second loopback address to send requests from. The service sees it as a network that no user has logged
+/// in from.
 pub(crate) const STRANGER: [u8; 4] = [127, 0, 0, 66];
 const DAY: i64 = 24 * 60 * 60;
 
@@ -195,8 +195,8 @@ impl Answer {
         self.body
     }
 
-    /// Returns the `reason` of an error response. Fails if the status is another, or the error object is
-    /// incomplete.
+    /// Returns the `reason` of an error response. Fails if the response has another status than `status`, or
+    /// if the error object is incomplete.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{}", self.text);
@@ -223,7 +223,8 @@ impl Answer {
     }
 }
 
-/// Returns the ticket in the `Link` header of a response; `None` if there is none.
+/// Returns the ticket (the token that follows an erasure) in the `Link` header of a response; `None` if there
+/// is none.
 pub(crate) fn ticket_of(headers: &HeaderMap) -> Option<String> {
     let link = headers.get("link")?.to_str().ok()?;
     let target = link.strip_suffix(">; rel=\"status\"")?;

@@ -157,8 +157,8 @@ async fn invalid_key_is_rejected_on_writes_and_ignored_elsewhere() {
     }
 }
 
-/// Writes that accept no idempotency key: they change nothing that lasts, begin or end a session, are public,
-/// or have the same effect however often they are repeated.
+/// Writes that accept no idempotency key, for one of these reasons: the route changes nothing that lasts; it
+/// begins or ends a session; it is public; or it has the same effect however often it is repeated.
 const WITHOUT_KEY: [&str; 12] = [
     "POST /auth/login",
     "POST /auth/logout",
@@ -190,7 +190,7 @@ fn moves(route: &str) -> bool {
     (route.starts_with("POST ") || route.starts_with("PUT ")) && !WITHOUT_KEY.contains(&route)
 }
 
-/// Sends every write that accepts an idempotency key twice. Fails if the list lacks a route.
+/// Sends every write that accepts an idempotency key twice. Fails if a route of the template is missing here.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_replays_its_answer() {
     let tenure = Tenure::start().await;

@@ -34,8 +34,8 @@ async fn own_agent(tenure: &Tenure, account: &Account) -> String {
     me["id"].as_str().unwrap().to_owned()
 }
 
-/// Returns the known networks of all user names, which are stored in the user names' locks: the hash of each
-/// network, and the data stored with it.
+/// Returns the networks that user names are known to log in from, as they are stored with the user names: the
+/// hash of each network, and the data stored with it.
 async fn networks(tenure: &Tenure) -> Vec<(String, Value)> {
     let items = tenure.items("AccountsTable").await.into_iter();
     let networks = items.filter_map(|mut item| match item["networks"]["M"].take() {

@@ -7,8 +7,8 @@ use crate::harness::{Account, PASSWORD, Template, Tenure, options_with};
 
 const SCHEDULE: &str = "/_local/schedules/MailSendFunctionSchedule/run";
 
-/// Returns the real template, edited so that only the schedule sends mail, and not the outbox stream at once.
-/// Tests can then look at mail that waits.
+/// Returns the real template, edited so that mail waits in the outbox until the schedule sends it. Unedited,
+/// the outbox's stream would have it sent at once.
 pub(crate) fn by_schedule() -> Template {
     Template::edited(without_stream)
 }

@@ -389,9 +389,8 @@ fn every_component_is_used() {
     }
 }
 
-/// Schemas and their fields that hold no personal data, although stored fields of the same name do: the name
-/// of a stored field, a hold or a participant is not a person's name, and the details about participants are
-/// kept for ever.
+/// Fields of schemas that hold no personal data, although a stored field with the same name does. For
+/// example, `name` is personal in an account, but not in a hold or a participant.
 const NOT_PERSONAL: [(&str, &str); 11] = [
     ("StoredField", "name"),
     ("Hold", "name"),

@@ -18,8 +18,8 @@ use crate::harness::{Tenure, options};
 
 const SECRET: &str = "what a panic says may hold anything";
 
-/// On the routes `GET /block` and `GET /allocate`, blocks or allocates memory for ever: only the runtime's
-/// limits of time and memory end that.
+/// On the route `GET /block`, never returns; on `GET /allocate`, allocates memory without end. Only the
+/// runtime's limits of time and memory end that.
 fn misbehave(how: &str) {
     match how {
         "GET /block" => loop {

@@ -302,7 +302,8 @@ async fn a_deleted_participant_gets_no_more_keys() {
     tenure.bound_key(&admin, "archive").await;
 }
 
-/// The isolation matrix also sends bound keys, in every state of their account.
+/// An access key that is bound to a participant can only list that participant's requests and answer them.
+/// The tests in `isolation` try such keys on every route, in every state of their account.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bound_key_can_do_nothing_but_its_participants_part() {
     let tenure = Tenure::start_with(crate::harness::uncounted()).await;

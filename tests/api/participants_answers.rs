@@ -228,7 +228,8 @@ async fn a_late_answer_counts() {
     erased.at("finished").await;
 }
 
-/// However the concurrent answers overlap, one of them finds all answers there, and causes the final receipt.
+/// The last answers arrive concurrently. However they overlap, one request finds that all answers are
+/// recorded, and signs the final receipt.
 #[tokio::test(flavor = "multi_thread")]
 async fn last_answers_at_once_bring_one_final_receipt() {
     const NAMES: [&str; 8] = ["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8"];

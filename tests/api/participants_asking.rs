@@ -102,8 +102,8 @@ async fn receipts(tenure: &Tenure, account: &Account) -> Vec<(Value, String)> {
     receipts.iter().map(claims).collect()
 }
 
-/// Moves the clock, and runs the schedule that asks participants. The clock may make the schedule run as
-/// well; returns the sum of both results.
+/// Moves the clock, and invokes the function that asks participants. Its schedule may also have come due by
+/// the new time, so the function may run twice; returns the sum of the results.
 async fn wait(tenure: &Tenure, seconds: i64) -> Value {
     const SCHEDULE: &str = "ParticipantAskFunctionSchedule";
     assert!(tenure.stack.settle().await);

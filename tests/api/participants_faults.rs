@@ -56,7 +56,7 @@ const PARTICIPANTS: [(&str, Kind, bool); 7] = [
 /// Number of requests that a client has in flight.
 const CONCURRENT: usize = 8;
 
-/// Maximum number of hourly runs of the schedules until every erasure must be complete.
+/// Number of hourly scheduled runs after which the test fails if an erasure is still incomplete.
 const MAX_RUNS: usize = 100;
 
 /// A participant in the tests. It polls for accounts to erase, deletes their items, and sends its answers.
@@ -73,8 +73,8 @@ struct Participant {
     completed: Mutex<BTreeMap<String, u64>>,
 }
 
-/// A stack whose clients lose three in ten calls: about half of them lose the request, the others the
-/// response.
+/// A stack whose clients lose three calls in ten. In about half of the lost calls the request is lost, in the
+/// others the response.
 struct Faulty {
     tenure: Tenure,
     chance: AtomicU64,
@@ -277,8 +277,9 @@ async fn run(tenure: &Tenure, schedule: &str) {
     tenure.send(tenure.request("POST", &path)).await;
 }
 
-/// Returns the requests to participants among the events on the bus, from the event with index `from` on:
-/// participant and account of each; and the number of all events so far.
+/// Returns the participant and the account of each erasure request among the events on the bus, starting with
+/// the event at index `from`. Also returns the number of all events so far, with which the next call can
+/// start.
 fn questions(tenure: &Tenure, from: usize) -> (Vec<(String, String)>, usize) {
     let events = tenure.stack.events();
     let is_question = |seen: &&Value| seen["event"]["detail-type"] == "erasure_requested";

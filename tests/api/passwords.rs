@@ -255,7 +255,7 @@ async fn forged_token_counts_no_login_attempt() {
     assert_eq!(hashes(&tenure, UNREGISTER).await, 1);
 }
 
-/// Whether a log-in attempt is counted for any user name or session.
+/// Whether the accounts table has a count of log-in attempts, for whatever user name or session.
 async fn is_counted(tenure: &Tenure) -> bool {
     let items = tenure.items("AccountsTable").await;
     let is_count = |item: &Value| {

@@ -151,7 +151,8 @@ async fn purge_continues_in_the_next_run_when_time_is_up() {
     }
 }
 
-/// The purge also checks the status of an account that the event which starts it names.
+/// An event can start the purge of one account, which it names. The purge checks that account's status, like
+/// that of any other.
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_ignores_named_accounts_that_are_not_due() {
     let tenure = Tenure::start().await;
@@ -171,8 +172,8 @@ async fn purge_ignores_named_accounts_that_are_not_due() {
     assert_eq!(tenure.accounts().await, before);
 }
 
-/// The event that starts the purge is not matched by its rule, so the purge is late, until its schedule finds
-/// the account.
+/// The test's template keeps the event of a deletion from starting the purge, so the account stays unpurged
+/// until the schedule runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_account_is_refused_before_its_purge() {
     let unheard = Template::edited(|text| {

@@ -266,8 +266,8 @@ async fn quota_below_600_counts_each_request() {
     assert_eq!(cost(&tenure)["calls"], json!({"BatchGetItem": 20, "UpdateItem": 20}));
 }
 
-/// A count that a request with a forged token has made is taken back, so that such requests do not use up a
-/// quota that counts only a sample either.
+/// If only a sample of the requests is counted, requests with a forged token do not use up the quota: the
+/// count that such a request has made is taken back.
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_tokens_leave_no_count_in_a_sampled_quota() {
     let (tenure, account) = with_requests(600).await;

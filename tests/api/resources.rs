@@ -22,7 +22,7 @@ async fn create(tenure: &Tenure, token: &str, path: &str) -> Value {
     tenure.call_with(token, "POST", path, json!({})).await.ok()
 }
 
-/// Creates a number with `data` as raw JSON.
+/// Creates a phone number (a resource of kind `numbers`) with `data` as raw JSON.
 async fn create_with_data(tenure: &Tenure, token: &str, data: &str) -> Answer {
     let request = tenure.request("POST", "/v1.0/numbers").bearer(token);
     let request = request.header("content-type", "application/json");
@@ -276,7 +276,7 @@ async fn agents_read_and_managers_write_only_in_their_account() {
     tenure.call(&manager, "DELETE", &one).await.ok();
 }
 
-/// Returns the requests that exist for numbers, all with this query.
+/// Returns one request for each route of phone numbers, as method and path with this query.
 fn calls(number: &str, query: &str) -> [(&'static str, String); 4] {
     let (all, one) = (format!("/v1.0/numbers?{query}"), format!("/v1.0/numbers/{number}?{query}"));
     [("GET", all.clone()), ("GET", one.clone()), ("POST", all), ("DELETE", one)]

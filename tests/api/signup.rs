@@ -38,7 +38,8 @@ impl Tenure {
     }
 
     /// Waits until every mail intent (a request that is answered by mail) is carried out. If two concurrent
-    /// intents are for one address, one has to wait; the schedule is run to carry it out, too.
+    /// intents are for one address, one of them waits for the mail sender's next scheduled run, so that run
+    /// is started here.
     async fn carry_out(&self) {
         assert!(self.stack.settle().await);
         while self.traces().await.iter().any(|id| id.starts_with("INTENT#")) {

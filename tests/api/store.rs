@@ -1,5 +1,5 @@
-//! Conditions of writes, which refuse writes that are based on outdated reads or repeated. These tests call
-//! the store directly, because a client of the API cannot be delayed at the right moment.
+//! Conditions of writes: they refuse repeated writes, and writes that are based on an outdated read. These
+//! tests call the store directly, because a client of the API cannot be delayed at the right moment.
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use serde_json::json;
@@ -38,12 +38,12 @@ fn id<T>(number: u8) -> Id<T> {
     Id::new(now(), [number; 10])
 }
 
-/// Returns an account as a reader would have it that read it earlier.
+/// Returns an account as it was when it was read earlier.
 fn as_read(id: Id<Customer>) -> Customer {
     Customer::blank(id, now())
 }
 
-/// Returns the account with the right to write to it as an operator.
+/// Returns the account as the target of a write by an operator.
 pub(crate) fn to(customer: &Customer) -> Target<'_> {
     customer.writable(Party::Operator, Write::Change).unwrap()
 }

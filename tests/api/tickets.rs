@@ -325,7 +325,8 @@ async fn a_ticket_is_in_no_log_and_no_table() {
     assert_kept_nowhere(&tenure, &ticket).await;
 }
 
-/// Returns the tickets in the mail to an address: the last message about an erasure holds one.
+/// Returns the tickets in all messages to an address. Only the message that an account has been erased
+/// contains one.
 fn mailed_tickets(tenure: &Tenure, address: &str) -> Vec<String> {
     let mail = tenure.stack.mail().into_iter().filter(|message| message["to"] == json!([address]));
     let ticket = |message: Value| {

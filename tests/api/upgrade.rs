@@ -10,8 +10,8 @@ use crate::harness::{Answer, PASSWORD, Template, Tenure, new_customer};
 use crate::mail::without_stream;
 use crate::receiver::Receiver;
 
-/// A table and the names of its key attributes. Requests change items in the accounts and erasures tables; to
-/// the outbox they only add items, which background functions change later.
+/// The accounts table, with the names of its key attributes. Requests change items in this table and in the
+/// erasures table; to the outbox they only add items.
 const ACCOUNTS: (&str, &[&str]) = ("AccountsTable", &["pk", "sk"]);
 const ERASURES: (&str, &[&str]) = ("ErasuresTable", &["pk", "sk"]);
 const OUTBOX: (&str, &[&str]) = ("OutboxTable", &["id"]);
@@ -74,7 +74,8 @@ fn id(created: &Value) -> &str {
 }
 
 impl Tenure {
-    /// Removes attributes that an earlier version did not write from an account.
+    /// Removes attributes from an account's item, because an earlier version did not write them. `attributes`
+    /// lists their names as in a `REMOVE` expression.
     async fn write_as_an_earlier_version(&self, id: &str, attributes: &str) {
         let text = |value: &str| AttributeValue::S(value.to_owned());
         let update = self.database().update_item().table_name("AccountsTable");
@@ -82,8 +83,8 @@ impl Tenure {
         update.update_expression(format!("REMOVE {attributes}")).send().await.unwrap();
     }
 
-    /// Deletes the marker that enters an account in the list `mark`: an earlier version would not have
-    /// written it.
+    /// Deletes an account's marker, the item that makes it appear in the list of accounts in the state
+    /// `mark`: an earlier version would not have written it.
     async fn delete_marker(&self, mark: &str, id: &str) {
         let items = self.items("AccountsTable").await;
         let is_marker = |item: &&Value| {

@@ -83,8 +83,8 @@ fn types(arrivals: &[Arrival]) -> Vec<String> {
     arrivals.iter().map(|one| one.json()["type"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Returns the number of outbox entries with a sealed webhook: URI and secrets of a deleted account, kept for
-/// its last event.
+/// Returns the number of outbox entries that contain the webhook URI and secrets of a deleted account, which
+/// are kept there until its last event is delivered.
 async fn sealed(tenure: &Tenure) -> usize {
     let items = tenure.items("OutboxTable").await;
     let holds = |item: &&Value| {
@@ -177,7 +177,8 @@ async fn every_lifecycle_event_is_delivered_and_signed() {
     }
 }
 
-/// If a kind of item emits events, both schemas list their types.
+/// Both schemas, that of events on the bus and that of webhooks, list the event types of every kind of item
+/// that emits events.
 #[test]
 fn every_kind_is_in_the_event_schemas() {
     for name in ["bus", "webhook"] {
@@ -483,8 +484,8 @@ async fn arrives(receiver: &Receiver, path: &str, count: usize) -> Duration {
     started.elapsed()
 }
 
-/// An account's webhook goes to a path that never responds, with sixty events. Another account uses a path at
-/// the same host.
+/// An account with sixty events has its webhook at a path that never responds. Another account's webhook is
+/// at another path of the same host.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_path_delays_no_other_account_at_its_host() {
     let (tenure, receiver) = (tenure().await, Receiver::start().await);

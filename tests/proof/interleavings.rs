@@ -581,7 +581,7 @@ async fn every_change_of_state_from_preserved() {
 }
 
 /// Explores pairs of operations while transactions in flight lock their items. A refused operation reads again and goes
-/// on: it does not fail, and sequence numbers, ledgers and receipts are exact.
+/// on: it does not fail. The events' sequence numbers, the recorded counts of erased items and the receipts are exact.
 async fn every_contended_pair(world: &World, scene: &Scene) {
     let operations = [
         o::unregister(),
@@ -633,8 +633,8 @@ async fn every_eviction_beside_a_request_of_the_evicted() {
     }
 }
 
-/// In every order of the calls: if an agent changes the password and asks that the agent's access keys end, no such key
-/// is left afterwards.
+/// In every order of the calls, a password change that ends the agent's access keys deletes every key that exists at
+/// that time.
 #[tokio::test(start_paused = true)]
 async fn every_key_beside_a_password_change_that_ends_keys() {
     let world = World::new();
@@ -783,7 +783,7 @@ async fn every_pair_on_an_erasure_that_is_overdue() {
     every_pair_with(&world, &scene, &o::acknowledge(), &[o::acknowledge_otherwise()]).await;
 }
 
-/// Lets the participants' deadline pass at each point of a run of the schedule that asks them.
+/// Lets the participants' deadline pass at each point of the scheduled run that asks them.
 #[tokio::test(start_paused = true)]
 async fn the_schedule_around_a_deadline() {
     let world = World::new();

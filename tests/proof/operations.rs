@@ -51,8 +51,8 @@ operations! {
         |scene| without_token(json!({"token": scene.resets[0], "password": RESET_PASSWORD})),
         effect |state, scene, _| state.child("AGENT#", &scene.first_agent, "epoch") == "1",
         repeated 400;
-    /// Sets the forgotten password of the first agent by the second of two links, which is invalid once the first one
-    /// is used.
+    /// Resets the first agent's forgotten password with the second of two mailed links, which is invalid once the first
+    /// link is used.
     reset_by_another: auth_password_reset,
         |scene| without_token(json!({"token": scene.resets[1], "password": RESET_PASSWORD})),
         effect |state, scene, _| state.child("AGENT#", &scene.first_agent, "epoch") == "1",
@@ -138,7 +138,7 @@ operations! {
     verify_address: customer_verification_update,
         |scene| on_customer(scene).body(json!({"email_verified": true})),
         effect |state, _, _| state.root["email_verified"]["BOOL"] == true;
-    /// Verifies, as an operator, the address of the rival: the other customer with the same address.
+    /// Verifies, as an operator, the address of [`Scene::rival`], a second customer with the same address.
     verify_rival: customer_verification_update,
         |scene| sent(&scene.admin).id(&scene.rival).body(json!({"email_verified": true})),
         effect |state, scene, _| state.locks("EMAIL#", &scene.rival) == 1
@@ -233,7 +233,7 @@ operations! {
     demote_agent: agent_permission_update,
         |scene| sent(&scene.session).id(&scene.agent).body(json!({"permission": 16})),
         effect |state, scene, _| state.child("AGENT#", &scene.agent, "permission") == "16";
-    /// Changes the first agent's password, to the same one, and ends the agent's keys.
+    /// Sets the first agent's password to the present one again, and deletes the agent's access keys.
     change_password: agent_password_update,
         |scene| sent(&scene.session).id(&scene.first_agent).body(new_password()),
         effect |state, _, _| state.count("KEY#") == 0;
@@ -266,14 +266,14 @@ operations! {
     acknowledge: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(completed(3)),
         effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "3"));
-    /// Answers for the participant `files`, as `acknowledge` does, but with another number of deleted items.
+    /// Answers as the participant `files`, like `acknowledge`, but with a different number of deleted items.
     acknowledge_otherwise: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(completed(7)),
         effect |state, _, _| state.rounds.has_answer("files", |answer| is_completed_with(answer, "7"));
     acknowledge_pending: erasure_acknowledge,
         |scene| on_customer(scene).name("files").body(json!({"status": "pending"})),
         effect |state, _, _| state.rounds.has_answer("files", |_| true);
-    /// Answers for `carrier`, the other required participant.
+    /// Answers as the participant `carrier`.
     acknowledge_other: erasure_acknowledge,
         |scene| on_customer(scene).name("carrier").body(completed(1)),
         effect |state, _, _| state.rounds.has_answer("carrier", |answer| is_completed_with(answer, "1"));
@@ -339,7 +339,8 @@ pub(crate) fn send_mail() -> Operation {
     event("send mail", "mail_send", endpoints::mail_send::handle, |_| json!({}))
 }
 
-/// Returns a restore replay: it erases again the accounts that the ledger says were erased.
+/// Returns a replay after a restore from a backup: it erases again the accounts that the erasures table records as
+/// erased.
 pub(crate) fn replay() -> Operation {
     let from = |_: &Scene| json!({"from": "2026-01"});
     event("replay", "erasure_replay", endpoints::erasure_replay::handle, from)

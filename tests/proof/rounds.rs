@@ -21,7 +21,7 @@ pub(crate) struct Rounds {
     pub(crate) has_participants: bool,
     /// Names of participants that are registered and not deleted.
     pub(crate) registered: BTreeSet<String>,
-    /// The customer's ledger row in the erasures table; null if there is none.
+    /// The item in the erasures table that records the customer's current erasure; null if there is none.
     pub(crate) row: Value,
     /// What participants were asked and have answered, by round (the number of the erasure) and participant.
     parts: BTreeMap<(u64, String), Value>,
@@ -103,7 +103,7 @@ impl Rounds {
         !self.row[attribute].is_null()
     }
 
-    /// Returns the number of the current round, which is 1 if the ledger's row has none.
+    /// Returns the number of the current round, which is 1 if the erasure's item has none.
     pub(crate) fn round(&self) -> u64 {
         if self.has("round") { number(&self.row, "round") } else { 1 }
     }
@@ -143,8 +143,8 @@ impl Rounds {
         self.required().filter(is_awaited).map(str::to_owned).collect()
     }
 
-    /// Returns the participants that still have to answer in the current round at `now`: neither completed nor waived
-    /// and, if optional, before their deadline.
+    /// Returns the participants that were asked in the current round and are still expected to answer at `now`: neither
+    /// completed nor waived and, if optional, before their deadline.
     pub(crate) fn open(&self, now: Timestamp) -> BTreeSet<String> {
         let is_current = |round: u64| round == self.round() && self.has("tm_claim");
         let is_open = |part: &Value| {
@@ -232,8 +232,8 @@ impl Rounds {
         }
     }
 
-    /// Checks that this state, which is later than `before`, keeps what must not change: parts, their answers and
-    /// waivers, and receipts.
+    /// Checks that this state, which is later than `before`, keeps what must not change: requests to
+    /// participants, completed answers, waivers and receipts.
     pub(crate) fn check_since(&self, before: &Self) {
         for (place, was) in &before.parts {
             let part = self.parts.get(place).unwrap_or_else(|| panic!("{place:?} was lost"));
@@ -258,8 +258,8 @@ impl Rounds {
         }
     }
 
-    /// Checks that the erasure has ended: it is complete, has a final receipt, and none of its parts is left in the
-    /// index of open parts.
+    /// Checks that the erasure has ended: it is complete, has a final receipt, and none of its participants is left in
+    /// the index of participants to ask.
     pub(crate) fn check_end(&self) {
         assert!(self.has("tm_complete"), "not completed: {}", self.row);
         assert!(self.receipts.last().is_some_and(Receipt::is_final), "no final receipt");

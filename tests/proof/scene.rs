@@ -68,7 +68,7 @@ pub(crate) struct Scene {
     pub(crate) signed_up: String,
     /// The ticket of the last unregistration; empty if there was none.
     pub(crate) ticket: String,
-    /// The id of another customer with the same unproven e-mail address; empty if there is none.
+    /// The id of a second customer with the same unverified e-mail address; empty if there is none.
     pub(crate) rival: String,
     pub(crate) snapshot: Snapshot,
     pub(crate) now: Timestamp,
@@ -382,7 +382,7 @@ impl Scene {
     }
 
     /// Returns the scene ten minutes after a restore from a backup: with the accounts and the outbox of this
-    /// scene, and the ledger that is now in the tables of `world`.
+    /// scene, and the erasures table as it is now in `world`.
     fn recovered(self, name: &'static str, world: &World) -> Self {
         let mut snapshot = world.tables.snapshot().unwrap();
         for table in [ACCOUNTS, OUTBOX] {

@@ -53,7 +53,7 @@ const OF_THE_OWNER: [&str; 13] = [
     "resource_update",
 ];
 
-/// The ledger's name for idempotency records.
+/// Name under which idempotency records are counted in an erasure.
 const REMEMBERED: &str = Kind::IdempotencyKey.plural();
 
 /// Number of items by kind.
@@ -173,8 +173,8 @@ impl State {
         self.others.iter().filter(own).count()
     }
 
-    /// Checks that the live account has an entry (an item that records an e-mail address of an account) under
-    /// each of its addresses, and a lock on each address that it reserves.
+    /// Checks that the live account has, for each of its e-mail addresses, an entry (an item that lists the account
+    /// under the address) and, for each address that it reserves, a lock (an item that keeps the address unique).
     fn check_addresses(&self) {
         let retained = usize::from(self.has("retained_email"));
         let current = usize::from(!text(&self.root, "email").is_empty());
@@ -187,7 +187,7 @@ impl State {
     }
 
     /// Returns a text that tells states apart: everything that the outcome of the purge and of later runs
-    /// depends on, namely the root item, the sort keys of owned items, and the ledger.
+    /// depends on, namely the root item, the sort keys of owned items, and what is recorded of the erasures.
     pub(crate) fn place(&self) -> String {
         let owned: Vec<_> = self.children.keys().collect();
         format!("{} {owned:?} {}", self.root, self.rounds.place())
@@ -260,7 +260,8 @@ impl State {
         assert!(changes >= told, "a change was lost");
         assert!(deleted || changes <= most, "a change without an event");
 
-        // Sequence numbers have no gap, and the account holds the last one. Holds take none.
+        // Sequence numbers have no gap, and the root item has the last one. Events about holds, and events after the
+        // erasure has begun, have none.
         let told = text(&self.root, "sequence").parse().unwrap_or_default();
         assert_eq!(self.sequence, (1..=told).collect::<Vec<_>>(), "sequence numbers of the events");
 

@@ -1,5 +1,5 @@
-//! `DELETE /v1.0/accesskeys/{id}`: deletes an access key of the caller's account; a project admin can name another
-//! account. The key stops working at once.
+//! `DELETE /v1.0/accesskeys/{id}`: deletes an access key of the caller's account; an operator can choose
+//! another account with `customer_id`. The key stops working at once.
 
 use shared::app::App;
 use shared::auth::caller_and_revoked_key;

@@ -1,7 +1,8 @@
-//! `GET /v1.0/accesskeys`: lists the access keys of the caller's account, newest first; a project admin can name
-//! another account.
+//! `GET /v1.0/accesskeys`: lists the access keys of the caller's account, newest first; an operator can
+//! choose another account with `customer_id`.
 //!
-//! One round trip to DynamoDB: the credential or the query names the account, so caller and page are read concurrently.
+//! One round trip to DynamoDB: the account's id is in the credential or in `customer_id`, so the caller's
+//! items and the page are read concurrently.
 
 use shared::app::App;
 use shared::auth::account_and_page;

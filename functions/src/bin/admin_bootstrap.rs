@@ -1,4 +1,4 @@
-//! Creates the operators' own account and its first admin. Invoked by hand with `{"username", "password"}`.
+//! Creates the operators' project account and first admin. Invoked by hand with `{"username", "password"}`.
 //!
 //! Changes nothing if the project account has an admin already, unless `"add": true` asks for another one. This lets
 //! whoever may invoke functions regain access when no admin can log in.

@@ -1,6 +1,6 @@
-//! `DELETE /v1.0/agents/{id}`: deletes an agent of the caller's account; a project admin can name another account. The
-//! agent's sessions and access keys stop working at once, and its user name becomes free. The last admin cannot be
-//! deleted.
+//! `DELETE /v1.0/agents/{id}`: deletes an agent of the caller's account; an operator can choose another
+//! account with `customer_id`. The agent's sessions and access keys stop working at once, and its user name
+//! becomes free. The last admin cannot be deleted.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;

@@ -1,5 +1,6 @@
-//! `POST /v1.0/agents/{id}/password-reset`: mails an agent a link for choosing a new password, at the request of an
-//! admin of the account or of a project admin who names the account. The admin neither chooses nor sees the password.
+//! `POST /v1.0/agents/{id}/password-reset`: mails a link for choosing a new password to an agent of the
+//! caller's account; an operator can choose another account with `customer_id`. The caller neither chooses
+//! nor sees the password.
 
 use shared::app::App;
 use shared::auth::caller_and_agent;

@@ -1,6 +1,7 @@
-//! `PUT /v1.0/agents/{id}/permission`: sets the permission of an agent of the caller's account; a project admin can
-//! name another account. It takes effect with the agent's next request. To make an agent an admin, the caller sends
-//! their own password in `current_password`. The last admin cannot be demoted.
+//! `PUT /v1.0/agents/{id}/permission`: sets the permission of an agent of the caller's account; an operator
+//! can choose another account with `customer_id`. The permission takes effect with the agent's next request.
+//! To make an agent an admin, the caller sends their own password in `current_password`. The last admin
+//! cannot be demoted.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -2,8 +2,9 @@
 //! forgotten one, or the first password of an invited agent. It works as long as the account's state allows the agent
 //! to log in. All sessions and all other mailed links of the agent end.
 //!
-//! Two round trips: count the attempt and read token, account and agent; then write. A password is hashed only if the
-//! token exists, and a refused request does not use the token up.
+//! Two round trips: the first counts the attempt and reads the token, the account and the agent; the second
+//! writes the password. A password is hashed only if the token exists, and a refused request leaves the token
+//! valid.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,7 @@
 //! `POST /auth/unregister`: unregisters the caller's account, with the grace period or at once.
 //!
 //! The caller sends a password, a confirmation phrase or both: see the table in [`shared::domain::consent`]. Every
-//! successful response contains a ticket: a token with which anybody who has it can follow the erasure.
+//! successful response contains a ticket: a token that lets anybody who has it follow the erasure.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,7 +1,8 @@
 //! `POST /auth/unregister-by-link`: unregisters an account by the token of a mailed link, with the grace period, never
 //! at once: whoever can log in may still recover the account, so access to a mailbox is not enough to destroy its data.
 //!
-//! Two round trips: count the attempt and read token and account; then write. A refused request leaves the token valid.
+//! Two round trips: the first counts the attempt and reads the token and the account; the second freezes the
+//! account. A refused request leaves the token valid.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,8 +1,8 @@
-//! Deletes erased accounts again that came back when the accounts table was restored from a backup. Invoked by hand,
-//! with the month of the backup: `{"from": "2026-11"}`. `except` names accounts to keep: those whose erasure the
-//! restore is meant to undo.
+//! Deletes accounts a second time after the accounts table was restored from a backup: those that had been
+//! erased since the backup. Invoked by hand, with the month of the backup: `{"from": "2026-11"}`. `except`
+//! lists accounts to keep: those whose erasure the restore is meant to undo.
 //!
-//! The ledger is in another table, which is not restored, so it still records what was erased since the backup.
+//! The ledger is in another table, which is not restored, so it still records these erasures.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,6 +1,6 @@
-//! `PUT /v1.0/customers/{id}/holds/{name}`, and `…/hold` for the hold named `default`: places a hold. Until the last
-//! hold is lifted, the account is not erased, even if its deletion is due, and its profile, agents and resources are
-//! preserved. It can still be frozen and recovered.
+//! `PUT /v1.0/customers/{id}/holds/{name}`: places a hold. A second route, `…/hold`, places the hold named
+//! `default`. Until the last hold is lifted, the account is not erased, even if its deletion is due, and its
+//! profile, agents and resources are preserved. The account can still be frozen and recovered.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,5 +1,6 @@
-//! Adds to existing accounts the index keys and list entries that a new version of the program writes for new ones.
-//! Invoked by hand after an update, with `{}`. While the response has an `unfinished_from`, it is invoked again with
+//! Adds to existing accounts the index keys and markers that a new version of the program writes. A marker is
+//! an item that makes an account appear in a list for operators, such as that of suspended accounts. Invoked
+//! by hand after an update, with `{}`. While the response has an `unfinished_from`, it is invoked again with
 //! that value as `from`.
 
 use serde::Deserialize;

@@ -1,8 +1,9 @@
-//! `GET /v1.0/events`: lists the events of the caller's account, newest first: what happened, when and who did it.
-//! `?type=` filters by event type. Events meant for operators only are left out. Of an operator who acted, only the
-//! role is shown.
+//! `GET /v1.0/events`: lists the events of the caller's account, newest first: what happened, when and who
+//! did it. `?type=` filters by event type. Events meant for operators only are left out. An operator who
+//! acted is shown by role only.
 //!
-//! One round trip to DynamoDB: the credential names the account, so the caller and the page are read concurrently.
+//! One round trip to DynamoDB: the credential contains the account's id, so the caller's items and the page
+//! are read concurrently.
 
 use futures_util::future::join;
 use shared::app::App;

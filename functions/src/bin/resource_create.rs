@@ -1,5 +1,5 @@
-//! `POST /v1.0/{kind}`: creates a resource (a number, a flow, …) in the caller's account; a project admin names
-//! the account.
+//! `POST /v1.0/{kind}`: creates a resource (a number, a flow, …) in the caller's account. An operator must
+//! choose the account with `customer_id`.
 
 use serde::Deserialize;
 use shared::app::App;

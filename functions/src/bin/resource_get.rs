@@ -1,5 +1,5 @@
-//! `GET /v1.0/{kind}/{id}`: returns a resource (a number, a flow, …) of the caller's account; a project admin can
-//! name another account.
+//! `GET /v1.0/{kind}/{id}`: returns a resource (a number, a flow, …) of the caller's account; an operator can
+//! choose another account with `customer_id`.
 
 use shared::app::App;
 use shared::auth::caller_and_resource;

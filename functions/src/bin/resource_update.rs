@@ -1,4 +1,5 @@
-//! `PUT /v1.0/{kind}/{id}`: updates a resource. Fields that the body contains replace the stored ones; the others stay.
+//! `PUT /v1.0/{kind}/{id}`: updates a resource (a number, a flow, …). Fields that the body contains replace
+//! the stored ones; the others stay.
 
 use serde::Deserialize;
 use shared::app::App;

@@ -1,8 +1,8 @@
-//! `GET /v1.0/sessions`: lists the sessions of the calling agent, or of the agent that an admin names with `agent_id`,
-//! newest first. Sessions that have ended are left out.
+//! `GET /v1.0/sessions`: lists the sessions of the calling agent, newest first; an admin can choose another
+//! agent with `agent_id`. Sessions that have ended are left out.
 //!
-//! One round trip to DynamoDB: the credential or the query names the agent, so caller and sessions are read
-//! concurrently.
+//! One round trip to DynamoDB: the agent's id is in the credential or in `agent_id`, so the caller's items
+//! and the sessions are read concurrently.
 
 use futures_util::future::join;
 use shared::app::App;

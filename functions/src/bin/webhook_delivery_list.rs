@@ -1,7 +1,9 @@
-//! `GET /v1.0/webhook_deliveries`: lists the webhook deliveries of the caller's account with their results, newest
-//! first, as far back as events are kept. A project admin can name another account, even a deleted one.
+//! `GET /v1.0/webhook_deliveries`: lists the webhook deliveries of the caller's account with their results,
+//! newest first, as far back as events are kept. An operator can choose another account, even a deleted one,
+//! with `customer_id`.
 //!
-//! One round trip to DynamoDB: the credential or the query names the account, so caller and page are read concurrently.
+//! One round trip to DynamoDB: the account's id is in the credential or in `customer_id`, so the caller's
+//! items and the page are read concurrently.
 
 use shared::app::App;
 use shared::auth::account_and_page;

@@ -1,5 +1,6 @@
-//! `POST /v1.0/webhook_deliveries/{id}/resend`: sends an event to the webhook of the caller's account again, within
-//! a minute and whatever the results of earlier attempts. A project admin can name another account.
+//! `POST /v1.0/webhook_deliveries/{id}/resend`: sends an event to the webhook of the caller's account again,
+//! within a minute and whatever the results of earlier attempts. An operator can choose another account with
+//! `customer_id`.
 
 use shared::app::App;
 use shared::auth::caller_and_delivery;

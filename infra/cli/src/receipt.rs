@@ -141,8 +141,8 @@ const fn yes() -> bool {
     true
 }
 
-/// What a receipt covers besides the installation's own tables: the answers of participants (external systems
-/// that keep data for accounts).
+/// Systems that a receipt covers besides the installation's own tables: the participants (external systems
+/// that keep data for accounts), with their answers.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Covers {
     #[serde(default)]

@@ -99,8 +99,9 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-/// Returns `document` in one line, with control characters, which a terminal would obey, as JSON escapes. This does not
-/// change the JSON value, because control characters other than white space occur only in strings.
+/// Returns `document` in one line, with the characters that a terminal would obey as JSON escapes. This keeps
+/// the JSON value: in JSON, such characters occur only in strings, except for white space, which becomes
+/// spaces.
 fn harmless_json(document: &str) -> String {
     let escaped = |character: char| match character {
         '\n' | '\r' | '\t' => " ".to_owned(),

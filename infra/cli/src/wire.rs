@@ -103,7 +103,7 @@ pub(crate) struct Overview {
     pub(crate) tm_webhook_failing: Option<String>,
 }
 
-/// A suspension: an operator has barred an account's own agents and access keys from using it.
+/// A suspension: an operator has barred an account's own agents and access keys from reading and changing it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Suspension {
     pub(crate) since: String,
@@ -181,8 +181,8 @@ pub(crate) struct Progress {
     pub(crate) deleted: u64,
 }
 
-/// One participant's part in an erasure: what the participant (an external system that keeps data for
-/// accounts) has answered, and until when it must answer.
+/// State of one participant (an external system that keeps data for accounts) in an erasure: its answer, and
+/// the deadline for the answer.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Part {
     pub(crate) name: String,

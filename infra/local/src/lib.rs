@@ -24,7 +24,8 @@ pub use description::Description;
 const CLOCK_VARIABLE: &str = "TENURE_CLOCK_OFFSET_SECONDS";
 
 /// Name and value of the environment variable that replaces DNS for functions: a JSON object that maps host names to
-/// lists of addresses. It is empty, so no host name resolves, and webhooks reach loopback addresses only.
+/// lists of addresses. It is empty, so no host name resolves. If the variable is set, functions send webhooks
+/// to loopback addresses only.
 const HOSTS: (&str, &str) = ("LOCAL_HOSTS", "{}");
 
 /// Values of the template's parameters that switch on the console and mail. The stack keeps mail instead of sending

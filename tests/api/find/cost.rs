@@ -1,4 +1,5 @@
-//! Database calls and capacity that lists of accounts and their indexes cost.
+//! What lists of accounts cost in database calls and capacity units, and what the indexes that they read
+//! cost.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! Lists of accounts by state: due for deletion, held, suspended, or with a failing webhook. For each of the
-//! last three states, the accounts table has an item, the *marker*, that enters an account in the list.
+//! last three states that an account is in, the accounts table has an item, the *marker*, that makes the
+//! account appear in the list.
 
 use std::slice::from_ref;
 
@@ -108,8 +109,8 @@ async fn held_and_suspended_accounts_are_listed_until_they_are_released_or_delet
     assert_eq!(markers(&tenure).await, Vec::<String>::new());
 }
 
-/// A change of an account's state also deletes its marker, in the same transaction. A marker that is left
-/// over from an earlier version has no effect, because the list compares each account with its marker.
+/// When an account leaves a state, its marker is deleted in the same transaction. A marker that is left over
+/// from an earlier version has no effect, because the list compares each account with its marker.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_marker_that_is_out_of_date_shows_no_account() {
     let tenure = Tenure::start().await;

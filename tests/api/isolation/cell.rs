@@ -120,8 +120,8 @@ impl fmt::Display for Cell {
     }
 }
 
-/// Returns all cells of a row, except those that [`Cell::is_one_of_its_kind`] drops. The account varies
-/// fastest.
+/// Returns all cells of a row: every combination of credential, caller, account state and target, except those that
+/// [`Cell::is_one_of_its_kind`] drops. From one cell to the next, the calling account usually changes.
 pub(super) fn cells(row: &'static Row) -> Vec<Cell> {
     let mut cells = Vec::new();
     for form in forms(row) {
@@ -230,8 +230,8 @@ impl Cell {
         }
     }
 
-    /// Whether the request may be counted as a log-in attempt against a user name or a session: it has a
-    /// password, and its route is public or its session valid.
+    /// Whether the request may be counted as a log-in attempt against a user name or against the caller's session. This
+    /// is so if the request has a password and, unless the route is public, a valid session.
     pub(super) fn tries_a_password(&self) -> bool {
         let has_session = self.holder == Holder::Session && self.credentials_sent() == 1;
         let may_count = self.row.looks == Looks::Nowhere || (has_session && !self.is_dead());
@@ -292,7 +292,7 @@ impl Cell {
         }
     }
 
-    /// Returns the number of credentials in the request that the route reads.
+    /// Returns the number of credentials in the request, without those in places that the route does not read.
     fn credentials_sent(&self) -> usize {
         let (in_header, in_query) = match self.form {
             Form::Nothing => (0, 0),

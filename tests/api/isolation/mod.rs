@@ -36,8 +36,8 @@ const AT_ONCE: usize = 8;
 /// account to reach the limit.
 const PASSWORDS_IN_A_ROW: usize = 10;
 
-/// Number of requests that count as log-in attempts of their network only, after which the counts are
-/// deleted: too few for the network to reach the limit.
+/// Number of requests with a password but no valid session, after which the network's count of log-in
+/// attempts is deleted: too few for the network to reach its limit.
 const ATTEMPTS_OF_A_NETWORK: usize = 500;
 
 /// Maximum number of failures to print.

@@ -90,10 +90,12 @@ pub(super) const AGENT: Thing = Thing {
     new: r#"{"username": "$unique", "password": "password of its own"}"#,
 };
 
-/// The agent that calls, or for which an access key calls: it stands for itself in the path.
+/// The calling agent, or the agent that the calling access key acts for. For routes whose `{id}` is the
+/// caller's own agent.
 pub(super) const ONESELF: Thing = Thing { collection: "/v1.0/agents", new: "" };
 
-/// The collection of numbers. It stands for all kinds of resources, which share their code.
+/// The collection of phone numbers. It is tested in place of all kinds of resources, because all have the
+/// same handlers.
 pub(super) const NUMBER: Thing = Thing { collection: "/v1.0/numbers", new: "{}" };
 
 /// A body that removes the account's billing account: the nil UUID stands for none.
@@ -119,7 +121,8 @@ pub(super) struct Row {
     /// Account statuses in which an access key may call the route; `None` if they are those of
     /// [`Self::lets_in`].
     pub(super) lets_in_by_key: Option<&'static [Status]>,
-    /// Account statuses in which the operation is possible, and the response in any other status.
+    /// Account statuses in which the operation makes sense (only a frozen account can be recovered, for
+    /// example), and the response in any other status.
     pub(super) works_in: (&'static [Status], Outcome),
     /// The response to a session that has the permission. If it is not [`OK`], sessions are refused.
     pub(super) session: Outcome,
@@ -154,7 +157,8 @@ pub(super) struct Row {
     /// differs each time.
     pub(super) body: &'static str,
     pub(super) uses_up: UsesUp,
-    /// If [`Self::uses_up`] is `Account`: the status of the new account to which the request is sent.
+    /// If [`Self::uses_up`] is `Account`, each request needs a new account: the status that this account has
+    /// before the request.
     pub(super) from: Status,
 }
 
@@ -201,8 +205,8 @@ const PROJECTS: Row = Row { who: PROJECT, ..OWN };
 /// A route on the account that the path names, for project admins only.
 const ANY_ACCOUNT: Row = Row { target: Some(&CUSTOMER), missing: NO_CUSTOMER, ..PROJECTS };
 
-/// A route on what one participant is asked and answers in an account's erasure. Only a deleted account has
-/// that: participants are asked when an account is deleted.
+/// A route on one participant's part in an account's erasure: what the participant is asked, and answers.
+/// Only deleted accounts have such parts, because participants are asked when an account is deleted.
 const ANY_PART: Row = Row {
     own: NO_ERASURE,
     foreign: NO_ERASURE,

@@ -465,8 +465,8 @@ fn is_count(item: &Value) -> bool {
     ["THROTTLE#", "REQUESTS#", "NETWORK#"].iter().any(|kind| pk.starts_with(kind))
 }
 
-/// Removes the counts of log-in attempts from an item that is more than a counter: a session, or the lock of
-/// a user name, which counts them per known network.
+/// Removes the counts of log-in attempts from an item that also has other attributes: a session, or the lock
+/// of a user name. The lock has a count for each known network.
 fn strip_attempts(item: &mut Value) {
     let is_session = item["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("SESSION#"));
     let Some(item) = item.as_object_mut() else { return };

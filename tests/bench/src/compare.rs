@@ -191,8 +191,8 @@ impl Stage {
         self.tables.set_latency(scene.delay);
     }
 
-    /// Returns the DynamoDB usage so far: calls, round trips one after another, and capacity units of the function
-    /// `caller`; bytes and events of all functions together.
+    /// Returns the DynamoDB usage so far: calls, sequential round trips and capacity units of `caller` (see
+    /// [`Contestant::caller`]); bytes and events of all callers, which are not counted separately.
     pub(crate) fn asked(&self, caller: &str) -> Asked {
         let stats = self.tables.stats();
         let counters = &stats["functions"][caller]["dynamodb"];

@@ -309,7 +309,7 @@ impl Scenes<'_> {
     }
 }
 
-/// Starts clients that create resources of the kind `numbers` until `stop` is set.
+/// Starts clients that create phone numbers (`POST /v1.0/numbers`) until `stop` is set.
 fn spawn_writers(
     api: &Api,
     owners: &[Account],

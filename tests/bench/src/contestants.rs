@@ -68,9 +68,9 @@ impl Contestant {
         !matches!(self, Self::Tenure | Self::Counting | Self::Floor)
     }
 
-    /// Returns the caller under whose name the contestant's DynamoDB calls are counted. Our functions call
-    /// under their own names, with their IAM policies. The other contestants have no policies, and call as
-    /// the AWS account's owner.
+    /// Returns the name under which the contestant's DynamoDB calls are counted. Our functions call under their
+    /// own names, with their IAM policies. The other contestants have no policies, and call as the AWS account's
+    /// owner.
     pub(crate) const fn caller(self, endpoint: Endpoint) -> &'static str {
         match self {
             Self::Tenure | Self::Counting => endpoint.function(),

@@ -26,7 +26,7 @@ impl Endpoint {
         }
     }
 
-    /// Name of the binary of this repository's function.
+    /// Name of the binary of the endpoint's function in this repository.
     pub(crate) const fn binary(self) -> &'static str {
         match self {
             Self::Get => "customer_get",

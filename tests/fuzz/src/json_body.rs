@@ -57,7 +57,7 @@ pub fn json_body(body: &[u8]) {
     }
 }
 
-/// Checks that what `GET` shows of an account can be sent back, and changes nothing.
+/// Checks that an update accepts an account as `GET` shows it, and changes nothing.
 fn check_profile(profile: Profile) {
     let policy = TargetPolicy::new(Loopback::Allowed, ["own.example".to_owned()]);
     if let Err(error) = profile.admit(&policy) {

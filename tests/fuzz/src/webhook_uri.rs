@@ -26,7 +26,7 @@ fn check_target(text: &str, target: &WebhookTarget, loopback: Loopback) {
         Ok(again) => {
             assert_eq!((again.expose(), again.host()), (target.expose(), target.host()));
         }
-        // With characters escaped, as the URL Standard serialises it, it may be longer than a URI can be.
+        // The URL Standard escapes characters when it serialises a URI, so the result may exceed the limit.
         Err(rule) => assert_eq!(rule, TargetViolation::TooLong, "{text}"),
     }
     if let Ok(uri) = text.parse::<Uri>() {

@@ -11,7 +11,8 @@ pub mod http;
 #[path = "../../../shared/src/webhook/retry_after.rs"]
 pub mod retry_after;
 
-/// Returns the time or delay that the answer's `Retry-After` header asks for; `None` if there is none.
+/// Returns the time or delay that the `Retry-After` header of a 429 or 503 answer asks for. Returns `None` for other
+/// answers, and if the header is missing or malformed.
 #[must_use]
 pub fn retry_after<B>(answer: &::http::Response<B>) -> Option<retry_after::RetryAfter> {
     retry_after::RetryAfter::of(answer)

@@ -36,7 +36,7 @@ pub(crate) struct List {
     /// Only accounts with this status
     #[arg(long, value_parser = ["initial", "active", "frozen", "deleted"])]
     status: Option<String>,
-    /// Tombstones of deleted accounts
+    /// Only deleted accounts, with the few fields that are kept
     #[arg(long)]
     deleted: bool,
     /// Only accounts that are held

@@ -44,8 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Program {
     name: &'static str,
     task: JoinHandle<()>,
-    /// Events on the bus, the same that the program receives: `catch_up` counts the erasure requests among
-    /// them.
+    /// A second subscription to the events that the program receives. From it, `catch_up` counts the erasure
+    /// requests.
     events: Receiver<Value>,
     /// Number of erasure requests among the events taken from `events`.
     requested: u64,

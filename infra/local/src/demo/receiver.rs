@@ -1,5 +1,5 @@
-//! The demonstration's webhook receiver, which accepts every webhook: a route of the local stack.
-//! Webhooks that are to fail have other URIs.
+//! The demonstration's webhook receiver: a route of the local stack that accepts every request. Accounts
+//! whose webhook is to fail have the URI of a host that does not exist.
 
 use axum::{Router, http::StatusCode, routing::any};
 

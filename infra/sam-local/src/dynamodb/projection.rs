@@ -1,7 +1,7 @@
-//! Refuses a query or scan of an index that names an attribute which the index does not project.
+//! Refuses queries and scans that name attributes missing from their index.
 //!
-//! `DynamoDB` refuses such reads; the embedded emulator returns the items without these attributes. The error
-//! messages are `DynamoDB`'s.
+//! `DynamoDB` refuses such requests; the embedded emulator returns the items without these attributes. The
+//! error messages are `DynamoDB`'s.
 
 use dynoxide::DynoxideError;
 use serde_json::Value;

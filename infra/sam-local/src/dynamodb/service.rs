@@ -159,8 +159,8 @@ impl DynamoDb {
         self.carry_out(begun)
     }
 
-    /// Whether a transaction in flight has locked one of the call's items. The call, if executed now, would
-    /// be refused or would leave entries of its batch unprocessed.
+    /// Whether a transaction in flight has locked one of the call's items. If so, the call would now be
+    /// refused, or would leave entries of its batch unprocessed.
     pub(crate) fn is_locked(&self, operation: &str, body: &Value) -> bool {
         let request = Request { operation, body, tables: &self.tables };
         self.holds.check(&request).is_err()

@@ -98,8 +98,8 @@ impl Tables {
         self.partitions.get(&life.id).and_then(|items| items.get("A")).unwrap_or(&Value::Null)
     }
 
-    /// Checks that the account's events are numbered without gaps, up to the sequence number in the
-    /// account's own item.
+    /// Checks that the account's events are numbered without gaps, up to the sequence number in the account's root
+    /// item (the item with the account's own data).
     fn check_sequence(&self, scene: &Scene, life: &Life) {
         let found = self.sequences.get(&life.id).cloned().unwrap_or_default();
         let last: u64 = text(self.root(life), "sequence").parse().unwrap_or_default();

@@ -17,7 +17,7 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Kinds of resources that an account creates, one kind per step.
 const KINDS: [&str; 4] = ["numbers", "flows", "tags", "contacts"];
 
-/// Of every this many accounts, one is never deleted.
+/// Accounts whose number is a multiple of this are never deleted.
 const LIVES_ON: u64 = 8;
 
 /// How an account ends.
