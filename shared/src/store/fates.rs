@@ -6,8 +6,8 @@ use super::fields::{Declared as _, Field, Rule};
 use super::items::ITEMS;
 use super::root::CustomerAttributes;
 
-/// Words for each type of item in [`ITEMS`], from the account owner's point of view; `None` for types that
-/// are about no account.
+/// Description of each type of item in [`ITEMS`], in words that an account's owner understands; `None` for
+/// types that are not about an account.
 const WORDS: &[(&str, Option<&str>)] = &[
     (
         "customer",
@@ -65,7 +65,7 @@ pub struct Fates {
 }
 
 impl Fates {
-    /// Derives the lists from the erase rules of all stored fields.
+    /// Derives, from the erase rules of all stored fields, what is deleted, erased and kept.
     #[must_use]
     pub fn by_the_rules() -> Self {
         let (kept, deleted): (Vec<_>, Vec<_>) =

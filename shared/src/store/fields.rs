@@ -1,5 +1,5 @@
-//! Stored fields. Each is declared with what happens to it when its account is erased; a field without that
-//! does not compile.
+//! Stored fields. Each is declared with a rule: what happens to the field when its account is erased. A field without
+//! a rule does not compile.
 
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ pub struct Field {
     pub name: &'static str,
     /// What happens to the field when its account is erased.
     pub rule: Rule,
-    /// Whether it may hold personal data.
+    /// Whether the stored field may hold personal data.
     pub personal: bool,
 }
 
@@ -58,7 +58,8 @@ macro_rules! stored {
 }
 pub(super) use stored;
 
-/// Returns true. `stored!` calls it for each field that is declared `personal`.
+/// Returns true. `stored!` makes the word `personal` after a field's rule a call of this function, so that no other
+/// word compiles there.
 pub(super) const fn personal() -> bool {
     true
 }

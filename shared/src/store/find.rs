@@ -35,14 +35,16 @@ const SHOWN: &str = "id, #name, detail, email, phone_number, address, webhook_me
     billing_account_id, metadata, email_verified, #status, identity_verification_status, \
     tm_deletion_scheduled, tm_create, tm_update, tm_delete";
 
-/// Maximum number of accounts on a page of a search by e-mail address. They are read in one batch of up to
-/// 100 items, together with the account that holds the address's lock and that account's entry.
+/// Maximum number of accounts on a page of a search by e-mail address. Two fewer than the 100 items that one batch
+/// reads: the batch also reads the account for which the address is reserved, and the item that says that this
+/// account has the address.
 const MOST_BY_EMAIL: usize = MAX_PAGE_SIZE - 2;
 
 /// Key attributes of an account in an index whose projection is `KEYS_ONLY`.
 type Entry = HashMap<String, String>;
 
-/// A lock or an entry in an e-mail address's partition.
+/// An item in an e-mail address's partition: the lock, which reserves the address for one account, or an entry,
+/// which says that an account has the address.
 #[derive(Deserialize)]
 struct EmailItem {
     sk: String,
@@ -87,8 +89,9 @@ impl Store {
         }
     }
 
-    /// Returns a page of the accounts whose names have the prefix `begin`. The next page starts after the
-    /// name of the last account with an up-to-date index entry; while there is none, the index is read again.
+    /// Returns a page of the accounts whose names have the prefix `begin`. The next page starts after the name of
+    /// the last account whose index entry is up to date. If none of the entries is, and more follow, waits a little
+    /// and reads the same part of the index again, because an index may lag behind its table.
     async fn find_by_name(
         &self,
         begin: &NamePrefix,
@@ -138,9 +141,9 @@ impl Store {
         (is_in_range && is_unchanged).then_some(start).ok_or_else(moved)
     }
 
-    /// Returns a page of the accounts that have an e-mail address: first those with an entry in the address's
-    /// partition, newest first; last, the account that holds the address's lock, if it has no entry because
-    /// it was written before entries were introduced.
+    /// Returns a page of the accounts that have an e-mail address: those with an entry in the address's partition,
+    /// newest first. Then follows the account for which the address is reserved, if it has no entry: earlier
+    /// versions of the program wrote none.
     async fn find_by_email(
         &self,
         email: &Email,
@@ -247,8 +250,8 @@ impl Store {
     }
 }
 
-/// Splits items of an e-mail address's partition: returns the accounts that have entries among them, and the
-/// account that holds the lock, if it has no entry among them.
+/// Returns the accounts that the entries among these items of an e-mail address's partition name. If the items
+/// include the lock, which reserves the address, and the lock's account has no entry, also returns that account.
 fn entries_and_holder(items: &[EmailItem]) -> (Vec<Id<Customer>>, Option<Id<Customer>>) {
     let ids: Vec<_> = items.iter().filter_map(|item| key::customer_of_entry(&item.sk)).collect();
     let lock = items.iter().find(|item| key::customer_of_entry(&item.sk).is_none());
@@ -332,8 +335,9 @@ fn created_at(entry: &Entry) -> Result<Cursor, Error> {
     cursor.ok_or_else(|| Error::Internal("an unreadable key in an index".to_owned()))
 }
 
-/// Returns a page of accounts that were read from the index. The token of the next page has the creation time of the
-/// page's last account, and its id only if the first account of the next page has the same time.
+/// Returns a page of accounts that were read from index `list`. The token of the next page contains the creation
+/// time of this page's last account. It contains that account's id only if the next page's first account has the
+/// same creation time.
 fn page(mut rows: Vec<Customer>, size: usize, filter: &Filter) -> Page<Customer> {
     let next = match (rows.get(size.saturating_sub(1)), rows.get(size)) {
         (Some(last), Some(following)) => {

@@ -1,7 +1,7 @@
 //! The history of an account: its events, which the outbox keeps after they are published and delivered.
 //!
-//! Events that only operators may see are in a partition of their own, so that an owner's pages neither show
-//! them nor reveal that there are any, by having fewer rows.
+//! Events that only operators may see are in a partition of their own. If they were filtered out of an
+//! owner's pages, pages with fewer rows would reveal that there are such events.
 
 use std::collections::HashMap;
 
@@ -136,7 +136,7 @@ fn token(event: &PastEvent) -> String {
 }
 
 /// Returns the page without events from before `since`: they have expired, but DynamoDB may take a few days
-/// to delete them. If there are any, no page follows.
+/// to delete them. If the page has such events, it is the last one, because all further events are older.
 fn within(page: Page<PastEvent>, since: Timestamp) -> Page<PastEvent> {
     let is_kept = |event: &PastEvent| event.time >= since;
     if page.rows.iter().all(is_kept) {

@@ -109,8 +109,8 @@ pub async fn scope<T>(request: impl Future<Output = T>) -> (T, Option<Idempotenc
     SCOPE.scope(Scope::default(), work).await
 }
 
-/// Registers the request's idempotency key. The transaction that writes the request's first event also writes
-/// the record of the key, at `at`, on the condition that there is no record that is unexpired at `now`.
+/// Registers the request's idempotency key, whose record has the key `at` in the table. The transaction that writes
+/// the request's first event also writes the record, unless there is one already that has not expired at `now`.
 pub fn register(at: Key<IdempotencyRecord>, fingerprint: String, now: Timestamp) {
     // Outside of a scope there is no request that could be sent again.
     let _ = SCOPE.try_with(|scope| scope.registered.set(Registered { at, fingerprint, now }));
@@ -254,8 +254,8 @@ mod tests {
         RecordWrite { record, item, condition: Condition::default() }
     }
 
-    /// Runs a request that would write the record `own` and finds the record `other`. Returns the request's
-    /// outcome, and the record to answer by.
+    /// Runs a request whose record would be `own`, while the table already has the record `other`. Returns the
+    /// request's outcome, and the record from which the earlier answer can be repeated.
     async fn outcome(
         own: RecordWrite,
         other: RecordWrite,

@@ -46,7 +46,8 @@ pub struct OwnedPage {
 }
 
 impl Owned {
-    /// Reads an owned item; `None` if its kind is unknown. The attributes of such an item may be of any type.
+    /// Reads an owned item; `None` if its kind is unknown. An item of an unknown kind may have attributes of
+    /// any type.
     fn of(item: &Item) -> Option<Self> {
         let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
         Self::new(text("sk")?, text("login"))

@@ -7,8 +7,8 @@ use super::{
 };
 
 /// All types of items that say something about an account, and the registry of participants (systems that
-/// take part in erasures), each by name with its fields. Items of all other types expire: counts, and the
-/// records that mail to an address bounced or was marked as spam, which are stored under the address's hash.
+/// take part in erasures), each by name with its fields. Items of the types that are not listed expire:
+/// counters, and records of addresses (by hash) whose mail bounced or was marked as spam.
 pub const ITEMS: &[(&str, &[Field])] = &[
     ("customer", root::CustomerAttributes::FIELDS),
     ("email_lock", email::EmailLock::FIELDS),

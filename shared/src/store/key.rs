@@ -274,8 +274,9 @@ pub(super) fn ticket<T>(hash: &TicketHash) -> Key<T> {
     Key::of(Table::Erasures, format!("TICKET#{}", hash.as_str()), "T".to_owned())
 }
 
-/// Key of the item that records what a participant (another system that keeps data of accounts) is asked and
-/// answers in one round of an account's erasure: the participant's part.
+/// Key of a participant's part in an account's erasure: the item that records what the participant (another system that
+/// keeps data of accounts) is asked, and answers. `round` is 1 for the account's first erasure, and one more each time
+/// it is erased again.
 #[must_use]
 pub fn participation(
     customer: Id<Customer>,
@@ -285,13 +286,14 @@ pub fn participation(
     Key::of(Table::Erasures, partition(customer), format!("P#{round:06}#{name}"))
 }
 
-/// Partition of a participant in the ledger's index `open`, which lists the participant's parts in erasures
-/// that the scheduled run still has to look at.
+/// Partition of a participant in the ledger's index `open`. It lists the participant's parts in erasures (what it is
+/// asked and answers) that the scheduled function that asks participants still has to process.
 pub(super) fn open(name: &ParticipantName) -> String {
     format!("OPEN#{name}")
 }
 
-/// Sort key, in the index `open`, of a part that the scheduled run is to look at when `next` comes.
+/// Sort key, in the index `open`, of a participant's part in an erasure. `next` is the time at which the scheduled
+/// function processes the part again.
 pub(super) fn open_entry(next: Timestamp, customer: Id<Customer>, round: u64) -> String {
     format!("{}#{customer}#{round}", next.fixed())
 }
@@ -303,7 +305,8 @@ pub(super) const OPEN_START: &str = "#";
 /// Text that sorts after every sort key in index `open`.
 pub(super) const OPEN_END: &str = "~";
 
-/// Returns the time, account and round in a sort key of the index `open`; `None` if the key has another form.
+/// Returns what a sort key of the index `open` contains: the time at which the part is processed again, the account,
+/// and the round of its erasure. `None` if the key has another form.
 pub(super) fn part_of_entry(sk: &str) -> Option<(Timestamp, Id<Customer>, u64)> {
     let (time, rest) = sk.split_once('#')?;
     let (id, round) = rest.split_once('#')?;
@@ -318,7 +321,7 @@ pub(super) fn history(customer: Id<Customer>, audience: Audience) -> String {
     }
 }
 
-/// Partition, in the ledger's index `finished`, of the erasures that finished within a month.
+/// Partition, in the ledger's index `finished`, of the erasures that finished in this calendar month.
 pub(super) fn finished(month: Month) -> String {
     format!("FINISHED#{month}")
 }
@@ -373,8 +376,8 @@ pub(super) fn mail_id(event: Id<Event>, notice: NoticeType) -> String {
     format!("MAIL#{event}#{}", notice.name())
 }
 
-/// Key of an item in the mail queue, by its id in the outbox: a notice, a mail intent, or a mailed token or
-/// pending sign-up, which is in the queue to be deleted when it expires.
+/// Key of an item in the mail queue, by its id in the outbox: mail that is to be sent (a notice or a mail intent), or
+/// an item that is to be deleted when it expires (a mailed token's record or a pending sign-up).
 pub(super) fn mail<T>(id: &str) -> Key<T> {
     Key::of(Table::Outbox, id.to_owned(), String::new())
 }

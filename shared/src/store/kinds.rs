@@ -1,4 +1,4 @@
-//! Stored form of the counts of owned items: a map from the plural of each kind, such as `numbers`, to its count.
+//! Stored form of the counts of owned items: a map from the plural name of each kind, such as `flows`, to its count.
 
 use std::collections::BTreeMap;
 

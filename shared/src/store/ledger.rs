@@ -221,8 +221,8 @@ fn update(
     }
 }
 
-/// Adds the beginning of a [`Round`] of the erasure, with its participants, to an update. The number of the
-/// first round is not stored, so that an account without participants costs nothing.
+/// Adds the beginning of a [`Round`] of the erasure, with its participants, to an update. The first round's number is
+/// not stored, so that erasures without participants need no further attributes.
 fn begin(row: UpdateExpression, round: &Round) -> Result<UpdateExpression, Error> {
     let participants: Vec<_> =
         round.participants.iter().map(ParticipatingAttributes::from).collect();
@@ -235,8 +235,8 @@ fn set_holds(row: UpdateExpression, holds: &Holds) -> Result<UpdateExpression, E
     row.set_or_remove("holds", hold::list(holds))
 }
 
-/// The condition that the purge has finished in this round of the erasure, and that there is no final receipt
-/// yet. A row without a round number is in the first round.
+/// The condition that the erasure waits for participants: its purge has finished in this [`Round`], and there is no
+/// final receipt yet. A row without a round number is in the first round.
 fn awaiting(round: u64) -> Condition {
     let first = if round == first_round() { " OR attribute_not_exists(#round)" } else { "" };
     let current = [(":round", number(round))];
@@ -283,9 +283,9 @@ impl Store {
         self.transaction().update_ledger(row)?.put_event(&event)?.run().await.map(drop)
     }
 
-    /// Records that a restore has undone a finished erasure: the account exists again, and later restore
-    /// replays, which erase restored accounts once more, leave it alone. The ledger keeps the request and the
-    /// receipts.
+    /// Records that a finished erasure was undone on purpose by a restore: the account exists again, and is to be kept.
+    /// Later restore replays, which erase restored accounts again, leave this account alone. The ledger keeps the
+    /// request and the receipts.
     pub async fn reinstate(
         &self,
         customer: Id<Customer>,

@@ -19,7 +19,8 @@ use crate::domain::{Agent, Customer, Error, Id, Login, Timestamp};
 pub(super) const NETWORKS: &str = "networks";
 
 stored! {
-    /// Attributes of the item that is a user name's lock.
+    /// Attributes of a user name's lock: the item that keeps the name for one agent, and with which logins
+    /// are checked.
     #[derive(Serialize, Deserialize)]
     pub struct LoginAttributes {
         customer_id: Id<Customer> => Deleted,
@@ -121,8 +122,8 @@ pub struct AgentWithLogin {
 
 impl Store {
     /// Reads the agent that has a user name, with its login and account; `None` if no agent has the name. The
-    /// name is given by its login key, which names that look alike share, and its digest, which they do not
-    /// share.
+    /// name is given by its login key, under which the login is stored, and by its digest: names that look
+    /// alike have the same login key, but different digests.
     pub async fn get_agent_of_login(
         &self,
         login: LoginKey,

@@ -27,7 +27,7 @@ stored! {
         notice: NoticeType => Deleted,
         /// Time of the event that the notice is about.
         tm_event: Timestamp => Deleted,
-        /// When the account's deletion was due after the event; `None` if it was not scheduled.
+        /// Date of deletion that the account had once the event had happened; `None` if no deletion was scheduled.
         #[serde(skip_serializing_if = "Option::is_none")]
         tm_deletion_scheduled: Option<Timestamp> => Deleted,
         /// Time from which the message may be sent.
@@ -127,7 +127,8 @@ impl DueItem {
 pub struct DueMail {
     /// The items, sorted within each partition by the time at which they were due.
     pub items: Vec<DueItem>,
-    /// Earliest time at which an item that is to be sent was due; `None` if there is no such item.
+    /// Earliest due time among the items to be sent, leaving out expired tokens, which are only deleted; `None` if
+    /// nothing is to be sent.
     pub oldest: Option<Timestamp>,
     /// The cursor of the next page.
     pub next: QueueCursor,
@@ -161,8 +162,8 @@ impl Transaction<'_> {
 }
 
 impl Transaction<'_> {
-    /// Puts the notices about an occasion, such as a changed password of an agent, into the outbox. Does
-    /// nothing if there is no occasion, or if the installation sends no mail.
+    /// Puts the notices for `occasion`, a change that the account's owner is notified of, into the outbox. Does
+    /// nothing if `occasion` is `None`, or if the installation sends no mail.
     pub(super) fn tell(
         self,
         occasion: Option<Occasion>,

@@ -17,7 +17,7 @@ use crate::domain::username::LoginKey;
 use crate::domain::value::{AddressHash, Email, FromText as _};
 use crate::domain::{Agent, Customer, Error, Event, Id, IssuedToken, MailedToken, Timestamp};
 
-/// Type of a mail intent.
+/// Type of a mail intent (a request that is answered by mail).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum IntentType {
@@ -54,7 +54,8 @@ impl IntentType {
 }
 
 stored! {
-    /// A mail intent as an item of the outbox. Its type decides which of the optional fields are set.
+    /// A mail intent (a request that is answered by mail) as an item of the outbox. The intent's type decides
+    /// which of the optional fields are set.
     #[derive(Clone, Serialize, Deserialize)]
     pub struct IntentEntry {
         /// Key of the item, `INTENT#<id>#<type>`.
@@ -182,8 +183,8 @@ pub struct NewToken {
     pub plain: MailedToken,
     /// The record of the token.
     pub issued: IssuedToken,
-    /// For a sign-up, the pending sign-up of the same address, which the new token replaces; `None` if there
-    /// is none.
+    /// Pending sign-up of the same address, if this token is for a sign-up: the token replaces the one mailed
+    /// before. `None` if there is none.
     pub pending: Option<PendingSignUp>,
 }
 
@@ -197,8 +198,9 @@ impl Transaction<'_> {
         self.put(Table::Outbox, to_item(IntentEntry::of(intent, id, now))?, None)
     }
 
-    /// Puts a mail intent into the outbox for a link that proves the account's address, if the account's
-    /// change from `before` (`None` if the account is new) to `after` makes a proof necessary.
+    /// If the account's change from `before` (`None` if the account is new) to `after` makes it necessary to
+    /// prove the address, puts a mail intent into the outbox: the request to mail a link with which the owner
+    /// proves it.
     pub(super) fn intend_to_prove(
         self,
         before: Option<&Customer>,
@@ -219,8 +221,9 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Puts a mail intent into the outbox with a single write, which is the same for all types of intents and
-    /// for all recipients. `id` must be new.
+    /// Puts a mail intent into the outbox with a single write. The write is of the same kind for every type
+    /// of intent and every recipient, so its duration does not reveal whether an account exists. `id` must be
+    /// new.
     pub async fn insert_intent(
         &self,
         intent: &Intent,
@@ -256,8 +259,9 @@ impl Store {
         Ok(matches!(transaction.run().await?, CommitResult::Written))
     }
 
-    /// Replaces a mail intent, for which nothing was sent yet, by intents that the sender of mail has derived
-    /// from it. Returns false if another function came first.
+    /// Replaces a mail intent, for which nothing was sent yet, by the intents in `by`: a request for another
+    /// link can concern several accounts, of which each gets an intent. Returns false if another function
+    /// came first.
     pub async fn replace_intent(
         &self,
         entry: &IntentEntry,

@@ -1,6 +1,6 @@
-//! Mailed tokens, which mailed links carry: their records, and the pending sign-ups that such tokens
-//! complete. Both are in the outbox, which has no backup, and in its queue of mail until they expire; then
-//! the sender of mail deletes them.
+//! Mailed tokens: the tokens in mailed links. This module stores the tokens' records, and the pending sign-ups that
+//! such tokens complete. Records and pending sign-ups are items of the outbox, a table without backup. They stay in
+//! its mail queue until they expire; then the sender of mail deletes them.
 
 use std::time::Duration;
 
@@ -93,8 +93,8 @@ impl Stored for IssuedToken {
 }
 
 stored! {
-    /// A pending sign-up (one whose link was mailed), as an item under the hash of its address: says which
-    /// token completes the sign-up.
+    /// A pending sign-up: the link was mailed, and the account is not created yet. The item, which has the hash of
+    /// the address as its key, says which token completes the sign-up.
     #[derive(Debug, Serialize, Deserialize)]
     pub struct PendingSignUp {
         /// Hash of the token that completes the sign-up. The token's record has the data of the sign-up.
@@ -112,17 +112,17 @@ impl Stored for PendingSignUp {
 
 impl Transaction<'_> {
     /// Uses up the mailed token with this hash, by deleting its record. The transaction returns
-    /// [`Error::TokenInvalid`] if there is no record: the token was used, was replaced, or was deleted after
-    /// its expiry. The transaction's result does not list this action.
+    /// [`Error::TokenInvalid`] if there is no record: the token was used, was replaced, or was deleted after its
+    /// expiry. [`CommitResult::Refused`](super::dynamodb::CommitResult) has no element for this action.
     pub(super) fn use_token(self, hash: &str) -> Result<Self, Error> {
         let exists = Condition::new("attribute_exists(id)", []);
         let token = key::mailed_token(hash).address();
         self.delete_or_fail(token, &exists, || Error::TokenInvalid)
     }
 
-    /// Uses up a mailed token like [`use_token`](Self::use_token), but a missing record is no error: the
-    /// transaction's result lists this action. For a transaction that has to recognise its own work after a
-    /// response was lost.
+    /// Uses up a mailed token like [`use_token`](Self::use_token). If the record is missing, the transaction returns
+    /// no error, but shows it in the element of [`CommitResult::Refused`](super::dynamodb::CommitResult) for this
+    /// action. For a transaction that has to recognise its own work after a response was lost.
     pub(super) fn delete_token(self, hash: &str) -> Result<Self, Error> {
         let exists = Condition::new("attribute_exists(id)", []);
         self.delete(key::mailed_token(hash).address(), Some(&exists))
@@ -156,8 +156,8 @@ impl Transaction<'_> {
         self.put(Table::Outbox, item(&key, attributes)?, None)
     }
 
-    /// Makes the token with this hash the one that completes the pending sign-up of its address, if that
-    /// sign-up is unchanged since `pending` was read. Deletes the token that `pending` names.
+    /// Makes the token with this hash the one that completes the pending sign-up of the token's address, if that
+    /// sign-up is unchanged since it was read as `pending`. Deletes the earlier token, which `pending` names.
     pub(super) fn replace_pending(
         self,
         pending: Option<&PendingSignUp>,

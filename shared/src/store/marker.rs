@@ -1,6 +1,6 @@
-//! Markers: items by which operators list the accounts that have a [`Mark`], a state such as held or
-//! suspended. Each mark has a partition, whose markers are sorted like the list. A marker is written or
-//! deleted in the transaction that changes the account's state.
+//! Markers: items by which operators list the accounts that have a [`Mark`], a state such as held or suspended. Each
+//! mark has a partition with one marker per account, in the order in which the accounts are listed. A marker is written
+//! or deleted in the transaction that changes the account's state.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,19 +12,21 @@ use crate::domain::mark::Mark;
 use crate::domain::{Customer, Error, Id, Timestamp};
 
 stored! {
-    /// Attributes of a marker.
+    /// Attributes of a marker: the item that makes an account appear in the list of accounts with a [`Mark`].
     #[derive(Serialize, Deserialize)]
     pub struct MarkerAttributes {
         customer_id: Id<Customer> => Deleted,
     }
 }
 
-/// An account in the list of a mark: the time by which the list is sorted, and the account's id.
+/// An account in the list of accounts with a [`Mark`], such as held: the time by which the list is sorted, and the
+/// account's id.
 pub(super) type Entry = (Timestamp, Id<Customer>);
 
 impl Transaction<'_> {
-    /// Adds a put of the marker for each mark that an account gets by a change from `before` to `after`, and a deletion
-    /// of the marker for each mark that it loses.
+    /// For each [`Mark`] (a state such as held) that an account gets by a change from `before` to `after`, adds a put
+    /// of the item that lists the account under it. For each mark that the account loses, adds the deletion of that
+    /// item.
     pub(super) fn change_markers(
         mut self,
         before: &Customer,
@@ -40,8 +42,8 @@ impl Transaction<'_> {
         Ok(self)
     }
 
-    /// Adds the put of an account's marker. The time that is given with the mark is the marker's place in the
-    /// list.
+    /// Adds the put of the marker that lists an account under a [`Mark`]. The list is sorted by the time that is given
+    /// with the mark.
     pub(super) fn put_marker(
         self,
         mark: (Mark, Timestamp),
@@ -53,7 +55,8 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Returns those marks of an account whose markers are missing.
+    /// Returns the marks of an account (states such as held) under which the account is not listed, because the marker
+    /// is missing.
     pub(super) async fn list_unmarked(
         &self,
         customer: &Customer,
@@ -65,7 +68,8 @@ impl Store {
         Ok(marks)
     }
 
-    /// Returns up to `most` entries in the list of a mark, starting after the entry `after`.
+    /// Returns up to `most` accounts with a [`Mark`], such as held, in the order of their list, starting after the
+    /// entry `after`.
     pub(super) async fn list_marked(
         &self,
         mark: Mark,

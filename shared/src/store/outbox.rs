@@ -65,8 +65,8 @@ stored! {
         /// The account's status after the event; `None` if the event is about owned items.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub status: Option<Status> => Deleted,
-        /// When the account's deletion was due after the event; `None` if none was scheduled, or if the event
-        /// is about owned items.
+        /// Date of deletion that the account had once the event had happened; `None` if no deletion was
+        /// scheduled, or if the event is about owned items.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tm_deletion_scheduled: Option<Timestamp> => Deleted,
 
@@ -247,7 +247,7 @@ impl OutboxEntry {
         })
     }
 
-    /// Returns the time until which the sealed webhook may be kept; `None` if there is none.
+    /// Returns until when the entry may keep the webhook of a deleted account; `None` if it contains none.
     #[must_use]
     pub fn sealed_until(&self) -> Option<Timestamp> {
         self.farewell_uri.as_ref().map(|_| self.tm_event.plus(delivery::SEALED_LIFETIME))

@@ -1,5 +1,5 @@
-//! Data for an account's overview beside its root and its ledger row: the latest log-in and the number of failing
-//! deliveries. Each is read as one page of a query.
+//! Data that an account's overview shows in addition to the account's item and its row in the ledger: the latest log-in
+//! and the number of failing deliveries. Each is read as one page of a query.
 
 use serde::Deserialize;
 

@@ -1,6 +1,6 @@
-//! Changes of the items that an account owns. Each change also updates the account's root. The condition of
-//! this update ensures that nothing is added to a deleted account, on which the purge relies; the update
-//! itself takes the next sequence number, for the event of the change.
+//! Changes of the items that an account owns. Each change also updates the account's root, that is, the account's own
+//! item. The update's condition ensures that nothing is added to a deleted account; the purge relies on that. The
+//! update takes the next sequence number, for the event of the change.
 
 use std::ops::ControlFlow;
 
@@ -179,8 +179,8 @@ impl Store {
     }
 }
 
-/// If the account has emitted events since `decided_on` was read, returns the account as the transaction's
-/// first action found it; otherwise `None`. An error if the account's state no longer allows the change.
+/// If the transaction was refused because the account has emitted events since it was read as `decided_on`, returns
+/// the account as it is now; otherwise `None`. An error if the account's state no longer allows the change.
 fn moved_on(result: &CommitResult, decided_on: Target<'_>) -> Result<Option<Customer>, Error> {
     let CommitResult::Refused(legs) = result else { return Ok(None) };
     let Some(Leg::Failed(Some(root))) = legs.first() else { return Ok(None) };
@@ -227,9 +227,10 @@ impl Transaction<'_> {
         self.emit_with(target, event, counted, condition.as_ref())
     }
 
-    /// Adds the actions of [`emit_owned`](Self::emit_owned) for the second event of a transaction with two
-    /// events. The caller puts the first one, as [`OutboxEntry::next`] of the same account: it is the
-    /// deletion of `count` items of one kind. The second `event` takes the sequence number after it.
+    /// Adds the actions of [`emit_owned`](Self::emit_owned) to a transaction that emits two events: they put `event`,
+    /// the second one, into the outbox, and take two sequence numbers, of which the second is for `event`. The caller
+    /// adds the first event, as [`OutboxEntry::next`]: the deletion of `count` items of one kind, which these actions
+    /// also subtract from the account's counts.
     pub(super) fn emit_second(
         self,
         target: Target<'_>,

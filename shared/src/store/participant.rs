@@ -101,9 +101,9 @@ impl Store {
         Ok(self.get_stored(&key::registry()).await?.unwrap_or_default())
     }
 
-    /// Replaces the registry by `after`, if it is unchanged since `before` was read, and the caller still has the
-    /// authority that the request was admitted with. `name` is the participant that the request registers or changes;
-    /// `None` if it deletes one.
+    /// Replaces the registry by `after`, if it is unchanged since `before` was read, and if the caller still has the
+    /// permission (and session) with which the request was authorized. `name` is the participant that the request
+    /// registers or changes; `None` if it deletes one.
     pub async fn update_registry(
         &self,
         before: &Registry,

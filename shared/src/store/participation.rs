@@ -1,6 +1,6 @@
-//! Participants' parts in erasures: what each of these systems is asked and answers. A part is an item beside
-//! the account's row in the ledger, in the same partition. Parts that the scheduled run still has to look at
-//! are in the ledger's sparse index `open`.
+//! Participants' parts in erasures: what each of these systems is asked, and answers. A part is an item beside the
+//! account's row in the ledger, in the same partition. A scheduled function asks participants again until they have
+//! answered; the parts that it still has to process are in the ledger's sparse index `open`.
 
 use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
@@ -129,14 +129,15 @@ impl Stored for Participation {
     type Attributes = ParticipationAttributes;
 }
 
-/// A part that the scheduled run still has to look at, as an entry of the index `open`.
+/// A participant's part in an erasure that the scheduled function, which asks participants, still has to process: an
+/// entry of the index `open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenPart {
-    /// Time at which the scheduled run is to look at the part.
+    /// Time at which the scheduled function is to process the part.
     pub tm_next: Timestamp,
     /// The account that is erased.
     pub customer: Id<Customer>,
-    /// Number of the round of the account's erasure.
+    /// Round of the erasure: 1 for the account's first erasure, and one more each time it is erased again.
     pub round: u64,
 }
 
@@ -157,8 +158,8 @@ impl OpenPart {
 }
 
 impl Store {
-    /// Creates a participant's part in an erasure, for the scheduled run to look at. Returns false if the
-    /// part exists already.
+    /// Creates the item that records a participant's part in an erasure, and enters it in the index `open`, so that
+    /// the participant is asked. Returns false if the item exists already.
     pub async fn insert_participation(&self, part: &Participation) -> Result<bool, Error> {
         let mut attributes = to_item(ParticipationAttributes::from(part))?;
         attributes.extend(open_keys(part));
@@ -168,8 +169,8 @@ impl Store {
         Ok(written.written().is_some())
     }
 
-    /// Records the participant's answer in `after`, if neither answer nor waiver has changed since `before`
-    /// was read.
+    /// Records a participant's answer, which `after` contains, if neither answer nor waiver has changed since
+    /// `before` was read.
     pub async fn update_answer(
         &self,
         before: &Participation,
@@ -182,9 +183,9 @@ impl Store {
         }
     }
 
-    /// Records the waiver in `after` (a project admin's decision not to wait for the participant) like
-    /// [`update_answer`](Self::update_answer), on the further condition that the caller still has the
-    /// authority that the request was admitted with.
+    /// Records a waiver (a project admin's decision not to wait for the participant), which `after` contains, like
+    /// [`update_answer`](Self::update_answer). Also requires that the caller still has the permission (and session)
+    /// with which the request was authorized.
     pub async fn update_waiver(
         &self,
         before: &Participation,
@@ -203,9 +204,9 @@ impl Store {
         }
     }
 
-    /// Records that a participant was asked again, or when the scheduled run is to look at its part next, as
-    /// `after` says. Changes nothing if the time of that look has changed since `before` was read. Keeps an
-    /// answer that is recorded meanwhile.
+    /// Records from `after` when the scheduled function is to process the part next and, if the participant was asked
+    /// again, the number and time of its requests. Changes nothing if another run has changed the next time since
+    /// `before` was read. Keeps an answer that is recorded meanwhile.
     pub async fn reschedule(
         &self,
         before: &Participation,
@@ -263,9 +264,9 @@ impl Store {
         entries.iter().map(part).collect()
     }
 
-    /// Returns a page of the erasures that a participant is to answer at `now`, as its parts in them,
-    /// starting after the entry `after`. A page may have fewer rows than `size` although more follow: parts
-    /// are left out that are settled, or that the erasure no longer asks for.
+    /// Returns a page of a participant's open requests at `now`: its parts in erasures that it has yet to answer,
+    /// starting after the entry `after`. A page may have fewer rows than `size` although more follow: parts are left
+    /// out that are settled, or that the erasure no longer asks for.
     pub async fn list_requests(
         &self,
         name: &ParticipantName,
@@ -294,8 +295,8 @@ impl Store {
         Ok(Page { rows, next: entries.next })
     }
 
-    /// Reads an account's row in the ledger, and all participants' parts in the erasures of the account, those of the
-    /// last round last.
+    /// Reads an account's row in the ledger, and all participants' parts in erasures of the account, which may have
+    /// been erased more than once: the parts of the last erasure come last.
     pub async fn get_erasure_and_parts(
         &self,
         customer: Id<Customer>,
@@ -318,7 +319,7 @@ impl Store {
     }
 }
 
-/// The update that records a part's answer and waiver.
+/// Returns the update that records the participant's answer and its waiver, if there are any.
 fn recorded(part: &Participation) -> Result<UpdateExpression, Error> {
     let ParticipationAttributes { answer, waiver, version, .. } = part.into();
     UpdateExpression::default()

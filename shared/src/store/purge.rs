@@ -52,8 +52,8 @@ impl PurgeStage {
     }
 }
 
-/// Counts within an hour, which the circuit breaker (of purges) and the brake (of deletions by operators)
-/// limit.
+/// Number of purges and of deletions by operators within an hour. The circuit breaker limits the first, the brake the
+/// second.
 #[derive(Clone, Copy, Debug)]
 pub struct HourCounts {
     /// Number of purges that have begun.
@@ -81,7 +81,7 @@ pub struct CountedSlice {
     pub ledger: Erasure,
     /// Events that announce the deletion of the slice's items.
     pub events: Vec<Event>,
-    /// Login keys of the agents in the slice, which name the locks of their user names.
+    /// Login keys of the user names of the agents in the slice: the keys of the items that keep these names taken.
     pub logins: Vec<String>,
 }
 
@@ -102,8 +102,9 @@ fn epoch(epoch: u64) -> Condition {
     Condition::new("epoch = :held_epoch", [(":held_epoch", number(epoch))])
 }
 
-/// The condition on the account's row in the ledger that this run's claim is the latest, and that all slices
-/// but the last of `erasure` have been counted.
+/// The condition on the account's row in the ledger that this run's claim is the latest, and that the last slice
+/// (batch of counted items) in `erasure` is the next to be counted: all slices before it have been counted, and it has
+/// not.
 fn lacks_last_slice(erasure: &Erasure) -> Condition {
     let before = [(":before", number(erasure.slices.saturating_sub(1)))];
     let none = if erasure.slices == 1 { " OR attribute_not_exists(slices)" } else { "" };
@@ -269,9 +270,9 @@ impl Store {
         Ok(row.is_some_and(|row| (row.epoch, row.slices) == (after.epoch, after.slices)))
     }
 
-    /// Finishes the purge of an account, if no other run has claimed it: takes the account out of the purge
-    /// queue, writes the first receipt of this erasure, and puts `event` into the outbox. If `farewell` is
-    /// given, the account's former webhook, the event is delivered there, too.
+    /// Finishes the purge of an account, if no other run has claimed it: takes the account out of the purge queue,
+    /// writes the first receipt of this erasure, and puts `event` into the outbox. The event is also delivered to
+    /// `farewell`, the webhook that the account had, if there was one.
     pub async fn finish_erasure(
         &self,
         before: &Customer,
@@ -312,9 +313,9 @@ impl Store {
         self.note(erasure, row, now).await
     }
 
-    /// Records in the ledger that only items of unknown kinds are left (a quarantine), if no other run has
-    /// claimed the account. Records all items counted so far as deleted, and lets the next run count from the
-    /// beginning, so that items whose kinds are known by then are counted wherever they are.
+    /// Records in the ledger that only items of unknown kinds are left (a quarantine), if no other run has claimed the
+    /// account. All items that were counted are recorded as deleted. The next run starts at the beginning of the
+    /// account's items again: a later version of the program may know the kinds of the items that are left.
     pub async fn quarantine(&self, erasure: &Erasure, now: Timestamp) -> Result<(), Error> {
         let row = UpdateExpression::default()
             .set("quarantined", erasure.quarantined)?
@@ -374,9 +375,9 @@ mod tests {
     use crate::domain::owned::Kind;
     use crate::store::dynamodb::fake::{Fake, written};
 
-    /// Without these conditions, a run that has lost the account to another run could still count a slice.
-    /// The other run would find the slice counted, take itself for the one that has lost the account, and
-    /// stop: neither would go on.
+    /// A slice is counted on two conditions: the run has the latest claim, and all earlier slices are counted.
+    /// Otherwise a run whose account another run has taken over could still count a slice. The other run would find
+    /// the slice counted, conclude that its own claim was taken over, and stop: neither run would continue.
     #[tokio::test]
     async fn a_slice_is_counted_by_the_run_that_holds_the_account_and_after_the_slice_before() {
         let (store, fake) = Fake::answering([written()]);

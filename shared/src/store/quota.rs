@@ -20,9 +20,9 @@ const COUNT: &str = "requests";
 const LIMIT: Duration = Duration::from_millis(250);
 
 impl Store {
-    /// Counts a request against a quota, as many times as the quota's weight. Returns what is left of the
-    /// quota; [`Error::TooManyRequests`] if nothing was left. Tries only once, and no longer than `LIMIT`,
-    /// unless the quota is strict.
+    /// Counts a request against a quota: adds the quota's weight, the number of requests that a counted one stands for.
+    /// Returns what is left of the quota; [`Error::TooManyRequests`] if nothing was left. Tries only once, and no
+    /// longer than `LIMIT`, unless the quota is strict.
     pub async fn count(
         &self,
         quota: Quota,
@@ -94,7 +94,7 @@ fn below(quota: Quota) -> Condition {
 }
 
 impl Items {
-    /// The count at `key`; 0 if nothing was counted.
+    /// Returns the number of requests that the counter at `key` has counted; 0 if there is no counter.
     pub fn count(&self, key: &Key<()>) -> Result<u64, Error> {
         self.find(key).map_or(Ok(0), count)
     }

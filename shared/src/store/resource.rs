@@ -1,4 +1,5 @@
-//! Storage of resources: numbers, flows and the other kinds of owned items that share four endpoints.
+//! Storage of resources: phone numbers, call flows and the other kinds of owned items that the API handles alike
+//! (create, list, read, update, delete).
 
 use serde::{Deserialize, Serialize};
 
@@ -100,8 +101,8 @@ impl Store {
         self.update_owned_if(target, kind, &key, &changed, &unchanged(before), event).await
     }
 
-    /// Deletes a resource of `kind`, if it is unchanged since it was read and the account's state allows it. A billing
-    /// account that pays for the account is not deleted.
+    /// Deletes a resource of `kind`, if it is unchanged since it was read and the account's state allows it. A
+    /// resource that is a billing account is not deleted while it pays for the customer's account.
     pub async fn delete_resource(
         &self,
         target: Target<'_>,

@@ -24,9 +24,9 @@ use crate::domain::{Actor, Customer, Error, Id, Resource, Status, Timestamp};
 use crate::patience::Tries;
 
 impl Store {
-    /// After a conflict, waits until no transaction is writing the account's root, and returns the root. A
-    /// retry that is based on an older root would be refused because of its sequence number, and until then
-    /// keep other writers out.
+    /// After a conflict, waits until no transaction is writing the account's root (its own item), and returns the
+    /// root. A retry based on an older root would be refused because of its sequence number, and while it is in
+    /// progress, its locks would make other writers' transactions fail.
     pub(super) async fn free_root(
         &self,
         customer: Id<Customer>,
@@ -109,8 +109,8 @@ stored! {
         webhook_gone: bool => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
         tm_webhook_failing: Option<Timestamp> => Blanked,
-        /// Whether the e-mail address is not reserved. Absent from accounts that were written when every address was
-        /// reserved.
+        /// True if other accounts can still reserve this account's e-mail address. Absent from accounts of earlier
+        /// versions of the program, which reserved every address.
         #[serde(default)]
         email_unreserved: bool => Blanked,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -379,8 +379,8 @@ pub(super) mod tests {
         }
     }
 
-    /// The tombstone (what is kept of a deleted account) is an allow-list: a field that is not declared as
-    /// kept is as in a blank account.
+    /// The tombstone (what is kept of a deleted account) is an allow-list: every field that is not declared as kept
+    /// has the value that it has in an account without a profile.
     #[test]
     fn a_tombstone_has_no_fields_but_those_declared_as_kept() {
         let now = Timestamp::from_micros(1_700_000_000_000_000).unwrap();

@@ -100,10 +100,10 @@ impl Store {
     /// networks. If there is a stronger hash of the password, also replaces the hash in the login, on the
     /// condition that the password is unchanged since it was verified.
     ///
-    /// The account's root is read in parallel with the transaction and is not part of it, as many other
-    /// writers contend for it. So a session may be written while its account is being deleted. Because of the
-    /// account's status, it is not valid; nor does it stay: the transaction requires the user name's lock,
-    /// which the purge deletes before it goes through the account's items for the last time.
+    /// The account's root is read in parallel with the transaction and is not part of it, because many other writers
+    /// contend for it. So a session may be written while its account is being deleted. Such a session is never valid,
+    /// because the account's status is checked at each use. The purge deletes it, too: the transaction requires the
+    /// user name's lock, which the purge deletes before its last pass over the account's items.
     pub async fn insert_session(
         &self,
         session: &Session,
@@ -198,8 +198,8 @@ impl Store {
         self.delete(key::session(customer, agent, id).address()).await
     }
 
-    /// Ends a session at the request of its agent or of an admin, if the requester still has the authority that the
-    /// request was admitted with.
+    /// Ends a session at the request of its agent or of an admin, if the requester still has the permission (and
+    /// session) with which the request was authorized.
     pub async fn revoke_session(
         &self,
         customer: Id<Customer>,

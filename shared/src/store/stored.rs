@@ -34,8 +34,8 @@ impl Items {
 }
 
 impl Store {
-    /// Reads the items at `keys`, consistently and in one round trip. The future is boxed, as every Lambda
-    /// function has this call.
+    /// Reads the items at `keys`, consistently and in one round trip. The future is boxed, so that it is
+    /// compiled once in this crate and not again in every Lambda function.
     #[must_use]
     pub fn get_items<'a>(&'a self, keys: &'a [Key<()>]) -> BoxFuture<'a, Result<Items, Error>> {
         async move {

@@ -71,7 +71,8 @@ enum Counted {
     Yes(Item),
     /// The attempt was refused. Holds the item, the throttle that refuses the attempt, and how long to wait.
     No(Item, Throttle, Duration),
-    /// The attempt does not count in this item. Holds the item; `None` if it does not exist.
+    /// Attempts like this one are not counted in this item, but elsewhere. Holds the item; `None` if it does not
+    /// exist.
     NotHere(Option<Item>),
 }
 
@@ -147,9 +148,9 @@ impl Counter {
         }
     }
 
-    /// The condition that an attempt may be made: either nothing is counted yet, or the count has not
-    /// expired, and the attempt is one of the first, which are free, or its wait is over and the maximum
-    /// number of attempts is not reached.
+    /// The condition that an attempt may be made: nothing is counted yet; or the count has not expired, and either the
+    /// attempt is among the first ones, which are free of delay, or its wait is over and the maximum number of
+    /// attempts is not reached.
     fn allowed(&self, now: Timestamp) -> Condition {
         let [attempts, next, last] = ["attempts", "next_at", "last_at"].map(|name| self.path(name));
         let allowed = format!(
@@ -197,8 +198,8 @@ pub struct LoginAttempt {
     /// taken.
     pub login: Option<Login>,
     key: LoginKey,
-    /// Whether the attempt was counted by user name. That count may refuse an attempt from a known network,
-    /// which the network's own count allows.
+    /// Whether the attempt was counted by user name. An attempt from a known network is made even if the count by user
+    /// name is exhausted, as long as the network's own count allows it; it is then not counted by user name.
     is_counted: bool,
     /// Whether the attempt comes from a known network: one that somebody has logged in from with this user
     /// name.
@@ -240,9 +241,9 @@ impl Store {
         Ok(LoginAttempt { login, key, is_counted: by_name.wait().is_none(), is_known })
     }
 
-    /// Counts an attempt at an agent's password in one of the agent's sessions, as
-    /// [`reserve_login`](Self::reserve_login) does by user name. An attempt with a made-up token counts
-    /// against no agent, as there is no session of that token.
+    /// Counts an attempt to give the agent's current password within a session, as sensitive changes require, in the
+    /// way in which [`reserve_login`](Self::reserve_login) counts log-ins. A request with a made-up session token
+    /// counts against no agent, because no session has that token.
     pub async fn reserve_attempt(
         &self,
         session: &Key<Session>,
@@ -261,7 +262,8 @@ impl Store {
         }
     }
 
-    /// Counts an attempt in the counter's item, if `is_here` says that the stored item is one to count it in.
+    /// Counts an attempt in the counter's item, if the stored item passes `is_here`, the check that the attempt
+    /// belongs there.
     async fn count_attempt(
         &self,
         counter: Counter,
@@ -296,9 +298,9 @@ impl Store {
         }
     }
 
-    /// Deletes the count of attempts by user name after a successful attempt. If the attempt came from a
-    /// known network, deletes the count only if it does not exceed the free attempts, so that somebody who
-    /// guesses from another network and has to wait goes on waiting.
+    /// Deletes the count of attempts by user name after a successful attempt. After an attempt from a known network, a
+    /// count above the number of free attempts stays: somebody who guesses from another network, and has to wait, must
+    /// go on waiting.
     pub async fn forget_attempts(&self, successful: &LoginAttempt) -> Result<(), Error> {
         let address = key::throttle(&successful.key.to_string()).address();
         if !successful.is_known {

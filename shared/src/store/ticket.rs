@@ -27,7 +27,7 @@ fn issued(customer: Id<Customer>) -> Result<UpdateExpression, Error> {
 }
 
 impl Transaction<'_> {
-    /// Issues a ticket of the account's erasure.
+    /// Issues a ticket (a token with which its holder can follow the account's erasure).
     pub(super) fn issue(self, ticket: &TicketHash, customer: Id<Customer>) -> Result<Self, Error> {
         let at: Key<TicketAttributes> = key::ticket(ticket);
         self.update(at.address(), &issued(customer)?, None)
@@ -35,7 +35,8 @@ impl Transaction<'_> {
 }
 
 impl Store {
-    /// Issues a ticket of an account's erasure that was requested before.
+    /// Issues another ticket (a token with which its holder can follow the erasure) for an account whose
+    /// erasure has already been requested.
     pub async fn insert_ticket(
         &self,
         ticket: &TicketHash,

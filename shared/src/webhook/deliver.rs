@@ -246,8 +246,8 @@ impl Deliverer {
         dispositions
     }
 
-    /// Makes the next attempt to deliver an event, or postpones the event if its lane's time, which ends at
-    /// `end`, is over. Logs a failure, and returns `None` for it.
+    /// Makes the next attempt to deliver an event, or postpones the event if its lane's time, which ends at `end`,
+    /// is over. If this fails for an internal reason, such as a failed write, logs that and returns `None`.
     async fn deliver(
         &self,
         event: OutboxEntry,

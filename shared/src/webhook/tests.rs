@@ -335,7 +335,7 @@ fn every_accepted_uri_makes_a_request() {
     }
 }
 
-/// URIs like these may be stored: from before there were rules, or written past the API.
+/// URIs like these may be stored: they were set before the rules existed, or written directly to the table.
 #[tokio::test]
 async fn hostile_uris_are_blocked_before_dns_is_asked() {
     let authority = Authority::new();
@@ -362,7 +362,8 @@ async fn hostile_uris_are_blocked_before_dns_is_asked() {
     assert_eq!(canary.connections(), 0);
 }
 
-/// URIs like these may be stored: from when the API had another host name, or written past the API.
+/// URIs like these may be stored: they were set when the API had another host name, or written directly to
+/// the table.
 #[tokio::test]
 async fn the_apis_own_hosts_are_blocked_before_dns_is_asked() {
     let authority = Authority::new();
