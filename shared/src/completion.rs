@@ -106,9 +106,9 @@ impl Completer {
 }
 
 /// Completes an account's erasure, if it is awaiting participants and each required one has completed or was
-/// waived. To be called after a change of a participant's part, or the first receipt, is written: since all
-/// parts are read only then, the call after the last of these writes sees that the erasure is complete. A
-/// failure is logged; the next answer or the scheduled run completes the erasure.
+/// waived. Call this after each write of a participant's part, and after the write of the first receipt. It then
+/// reads all parts, so the call after the last of these writes finds the erasure complete. A failure is only
+/// logged: the next answer or the scheduled run completes the erasure.
 pub(crate) async fn complete_if_settled(
     app: &App,
     signer: &Signer,

@@ -37,7 +37,7 @@ async fn key_is_limited_to_its_permission() {
         let shown = tenure.call(&account.token, "GET", &path).await.ok();
         assert_eq!(shown["permission"], permission);
     }
-    // By default a key has its creator's permission.
+    // A key gets the permission of its creator unless the request says otherwise.
     let project = create(&tenure, &admin, json!({"expire": 86_400})).await.1;
     tenure.call(&project, "GET", "/v1.0/customers").await.ok();
     let (path, key) = create(&tenure, &account.token, json!({"expire": 86_400})).await;

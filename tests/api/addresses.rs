@@ -252,7 +252,7 @@ async fn an_owner_has_ten_addresses_an_hour_asked_for_a_proof() {
     assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
     assert_eq!(refused.body["error"]["details"][0]["limited_by"], "customer");
     assert_eq!(tenure.accounts().await, before);
-    // What needs no proof by mail still works: other fields, the verified address, and changes by operators.
+    // Changes that need no proof by mail still work: of other fields, to the verified address, and by operators.
     let name = json!({"name": "New"});
     tenure.call_with(&account.token, "PUT", "/v1.0/customer", name).await.ok();
     assert_eq!(tenure.move_to(&account, "test1@example.com").await.ok()["email_verified"], true);

@@ -331,7 +331,7 @@ async fn last_admin_cannot_be_deleted_or_demoted() {
 
     set_permission(&tenure, &account.token, &second, ADMIN).await.ok();
     assert_eq!(admins(&tenure, &account.id).await, (2, 2));
-    // Other writes of the account keep the count.
+    // Other changes of the account leave the count as it is.
     let path = format!("/v1.0/customers/{}", account.id);
     tenure.call_with(&admin, "PUT", &path, json!({"name": "New"})).await.ok();
     tenure.unregister(&account.token, json!({"password": PASSWORD})).await.ok();
@@ -412,7 +412,7 @@ async fn password_change_ends_the_other_sessions() {
     assert!(works(&tenure, &account.token).await);
     tenure.login("agent", PASSWORD).await;
 
-    // For their own password admins need the current one.
+    // To change their own password, admins need the current one.
     let own = list(&tenure, &account.token).await[1]["id"].as_str().unwrap().to_owned();
     let refused = set_password(&tenure, &account.token, &own, json!({"password": new})).await;
     assert_eq!(refused.refused(400), "INVALID_ARGUMENT");
@@ -455,7 +455,7 @@ async fn concurrent_demotions_and_deletions_leave_one_admin() {
         let mut calls = JoinSet::new();
         for call in 0..8 {
             let (tenure, token) = (Arc::clone(&tenure), tokens[call % 2].clone());
-            // Per round: each other, both by both, themselves.
+            // By round: each deletes the other; both delete both; each deletes itself.
             let id = match round % 3 {
                 0 => &ids[1 - call % 2],
                 1 => &ids[call / 2 % 2],
@@ -501,7 +501,7 @@ async fn concurrent_username_claims_in_two_accounts_have_one_winner() {
     for answer in answers.iter().filter(|answer| answer.status != 200) {
         assert_eq!(answer.refused(409), "USERNAME_TAKEN");
     }
-    // One agent and its lock.
+    // Only one agent was created, with the lock on its user name.
     assert_eq!(tenure.accounts().await.len(), before + 2);
     let counts = (admins(&tenure, &ours.id).await, admins(&tenure, &theirs.id).await);
     assert_eq!(counts, ((1, 1), (1, 1)));
@@ -534,7 +534,7 @@ async fn agents_written_during_the_purge_do_not_outlive_the_account() {
             }
         });
     }
-    // Only once the writers are at work.
+    // Waits until the writers have begun.
     while list(&tenure, &account.token).await.len() < 5 {}
     tenure.call(&admin, "DELETE", &format!("/v1.0/customers/{}", account.id)).await.ok();
     calls.join_all().await;

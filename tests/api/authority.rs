@@ -97,7 +97,7 @@ async fn a_key_changes_no_identity_and_makes_no_key() {
     }
     assert_eq!(tenure.accounts().await, before);
 
-    // What does not change who may act for the account is still possible with a key.
+    // Changes that do not affect who may act for the account are still possible with a key.
     let body = json!({"username": "helper", "password": PASSWORD, "permission": 80});
     tenure.call_with(&key, "POST", "/v1.0/agents", body).await.ok();
     tenure
@@ -192,7 +192,7 @@ async fn changing_ones_own_password_ends_ones_keys_if_asked() {
     let session = tenure.login("ann", PASSWORD).await;
     let works = async |token: &str| tenure.call(token, "GET", "/v1.0/me").await.status == 200;
     let mut keys = Vec::new();
-    // More than one transaction ends.
+    // More keys than one transaction can delete.
     for _ in 0..83 {
         keys.push(tenure.access_key(&session).await);
     }
@@ -204,7 +204,7 @@ async fn changing_ones_own_password_ends_ones_keys_if_asked() {
     };
     change(&session, &ann, json!(false)).await.ok();
     assert!(works(&keys[0]).await && works(&keys[82]).await);
-    // For others' passwords there is no such thing.
+    // The field is refused in changes of other agents' passwords.
     let refused = change(&account.token, &ann, json!(true)).await;
     assert_eq!(refused.refused(400), "INVALID_ARGUMENT");
     assert!(refused.message().starts_with("keys: "), "{}", refused.text);

@@ -32,7 +32,7 @@ async fn an_account_has_as_many_agents_and_keys_as_the_caps_say() {
         }
     }
 
-    // Who deletes one has room for another.
+    // Deleting one key makes room for another.
     let deleted: Option<&Answer> = keys.iter().find(|answer| answer.status == 200);
     let path = format!("/v1.0/accesskeys/{}", deleted.unwrap().body["id"].as_str().unwrap());
     tenure.call(&token, "DELETE", &path).await.ok();

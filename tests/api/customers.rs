@@ -299,6 +299,6 @@ async fn me_is_the_calling_agent_or_the_agent_of_the_key() {
     let own = tenure.call(&account.token, "GET", "/v1.0/me").await.ok();
     assert_eq!((&own["username"], &own["customer_id"]), (&json!("test1"), &json!(account.id)));
     assert_eq!(tenure.call(&key, "GET", "/v1.0/me").await.ok(), own);
-    // `/v1.0/{kind}` does not match it.
+    // The route `/v1.0/{kind}` does not match `/v1.0/me`.
     assert_eq!(tenure.call(&session, "POST", "/v1.0/me").await.refused(404), "ROUTE_NOT_FOUND");
 }

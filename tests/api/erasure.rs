@@ -206,7 +206,7 @@ async fn breaker_limits_purges_per_hour() {
         delete(&tenure, &admin, account).await;
     }
     assert!(tenure.stack.settle().await);
-    // They are deleted, but not purged.
+    // These accounts are deleted, but not purged.
     for account in &accounts[4..] {
         assert_eq!(erasure(&tenure, &admin, account).await["stage"], "due");
         assert!(tenure.partition(&account.id).await.len() > 1);
@@ -409,7 +409,7 @@ async fn a_restore_can_undo_an_attack_and_erases_the_others_again() {
     // A later replay skips the excepted erasures without being told again.
     let again = replay(json!({})).await.ok();
     assert_eq!((&again["erased_again"], &again["checked"]), (&json!(0), &json!(2)), "{again}");
-    // And they can be erased as any account.
+    // The excepted accounts can be erased like any other.
     delete(&tenure, &admin, one).await;
     assert!(tenure.stack.settle().await);
     assert_eq!(erasure(&tenure, &admin, one).await["stage"], "finished");

@@ -235,7 +235,7 @@ async fn events_can_be_read_for_as_long_as_they_are_kept() {
         let admin = tenure.admin().await;
         let account = tenure.account(&admin, "test1").await;
         tenure.call(&admin, "DELETE", &of(&account)).await.ok();
-        // First, the last event's webhook is given up on, and what was sealed for it is gone.
+        // First, until the delivery of the last event has failed, which deletes the copy of the webhook in its entry.
         let early = (last - 1).min(2);
         tenure.advance_days(early).await;
         tenure.advance_days(last - 1 - early).await;

@@ -38,7 +38,7 @@ pub(crate) fn root() -> PathBuf {
 
 pub(crate) fn options() -> Options {
     let binaries = Path::new(env!("CARGO_BIN_EXE_auth_login"));
-    local::options(root().join("template.yaml"), binaries.parent().unwrap()).unwrap()
+    local::options(root().join("template.yaml"), binaries.parent().unwrap())
 }
 
 /// Returns options for the real template with mail on. `parameters` are template parameters to set in

@@ -175,7 +175,7 @@ async fn an_operator_sends_a_link_to_any_agent_and_the_history_tells_of_it() {
     let me = tenure.call(&account.token, "GET", "/v1.0/me").await.ok();
     let (id, named) = (me["id"].as_str().unwrap(), format!("?customer_id={}", account.id));
     assert_eq!(tenure.send_link(&admin, id, &named).await.ok(), json!({}));
-    // In any state but deleted.
+    // Links can be sent in any state of the account but deleted.
     for (method, below) in [("POST", "/suspend"), ("POST", "/freeze")] {
         let path = format!("/v1.0/customers/{}{below}", account.id);
         tenure.call(&admin, method, &path).await.ok();
@@ -193,7 +193,7 @@ async fn an_operator_sends_a_link_to_any_agent_and_the_history_tells_of_it() {
     assert_eq!(events[0]["subjects"], json!([id]));
     assert_eq!(events[0]["actor"]["role"], "project_admin");
 
-    // Nobody else's agent, and no agent of another account.
+    // An admin can send links neither to agents of another account nor by naming another account.
     assert_eq!(tenure.send_link(&other.token, id, "").await.refused(404), "AGENT_NOT_FOUND");
     assert_eq!(tenure.send_link(&other.token, id, &named).await.status, 403);
     let elsewhere = format!("?customer_id={}", other.id);

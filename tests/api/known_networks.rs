@@ -122,7 +122,7 @@ async fn a_known_network_has_twenty_free_attempts_and_then_waits() {
     }
     let left = wait(&tenure.try_login("test1", PASSWORD).await);
     assert!((1..=30).contains(&left), "{left}");
-    // They count for the user name, too: elsewhere none is free.
+    // Attempts from the known network count for the user name, too: from elsewhere, none is free any more.
     assert!(wait(&tenure.try_login_from(STRANGER, "test1", PASSWORD).await) <= 30);
     tenure.stack.advance_clock(30).await.unwrap();
     tenure.try_login("test1", WRONG).await.refused(401);
@@ -149,7 +149,7 @@ async fn a_network_is_known_for_thirty_days_and_eight_at_a_time() {
         tenure.stack.advance_clock(1).await.unwrap();
         tenure.try_login_from(elsewhere(number), "test1", PASSWORD).await.ok();
     }
-    // That of the admin, and the last eight of the account: its first one is forgotten.
+    // One network of the admin and eight of the account are stored: the account's first one is forgotten.
     assert_eq!(hashes(&tenure).await.len(), 1 + 8);
     guess_until_refused(&tenure, "test1").await;
     wait(&tenure.try_login("test1", PASSWORD).await);
@@ -163,7 +163,7 @@ async fn a_network_is_known_for_thirty_days_and_eight_at_a_time() {
     guess_until_refused(&tenure, "test1").await;
     wait(&tenure.try_login_from(elsewhere(8), "test1", PASSWORD).await);
     tenure.try_login_from(elsewhere(1), "test1", PASSWORD).await.ok();
-    // A log-in forgets what is outdated.
+    // A log-in deletes networks that are outdated.
     assert_eq!(hashes(&tenure).await.len(), 1 + 1);
 }
 

@@ -156,7 +156,7 @@ async fn bootstrap_with_add_adds_a_project_admin_with_an_event_and_a_metric() {
     let rescuer = tenure.login("rescuer", PASSWORD).await;
     let agents = tenure.call(&rescuer, "GET", "/v1.0/agents").await.ok();
     assert_eq!(agents["result"][0]["permission"], 33);
-    // It can remove the other one, so it is counted as an admin.
+    // The last admin cannot be deleted, so `rescuer` is counted as an admin.
     let other = agents["result"][1]["id"].as_str().unwrap();
     tenure.call(&rescuer, "DELETE", &format!("/v1.0/agents/{other}")).await.ok();
     tenure.call(&rescuer, "GET", "/v1.0/customers").await.ok();

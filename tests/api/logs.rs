@@ -43,7 +43,7 @@ async fn request_id_is_the_gateways_and_the_clients_is_kept_beside() {
         let answer = tenure.send(ask(sent)).await;
         answer.refused(404);
         let id = answer.headers["x-request-id"].clone();
-        // What `$context.requestId` of the access log is.
+        // The access log has the same id, as `$context.requestId`.
         assert_eq!(id, answer.headers["apigw-requestid"]);
         assert!(!seen.contains(&id), "{id:?} twice");
         seen.push(id);
@@ -87,7 +87,7 @@ async fn refusal_of_permission_is_logged_with_actor_and_route() {
     assert_eq!(line["route"], "DELETE /v1.0/customers/{id}");
     assert_eq!(line["actor"]["customer_id"], account.id);
     assert_eq!(line["actor"]["role"], "customer_admin");
-    // Neither a bad token nor a status is a refusal of permission.
+    // A bad token, or a status that forbids the call, is not logged as a denied permission.
     let unknown = tenure.call("vbs_unknown", "DELETE", &path).await;
     unknown.refused(401);
     tenure.call(&admin, "POST", &format!("{path}/freeze")).await.ok();
@@ -135,7 +135,7 @@ async fn log_lines_are_json_with_known_fields_for_any_input() {
     for line in lines {
         assert!(!line.contains("canary"), "{line}");
         let line: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-        // A message of ours, the place of a library's event, or metrics.
+        // A line is a message of ours, an event of a library (with its place in the code), or metrics.
         let is_known = ["message", "at", "_aws"].iter().any(|field| line.get(field).is_some());
         assert!(is_known, "{line}");
     }

@@ -88,7 +88,7 @@ async fn an_owner_who_leaves_gets_three_notices_and_a_last_mail_with_the_receipt
     let account = tenure.verified(&admin, "test1").await;
     let to = "test1@example.com";
     tenure.leave(&account).await;
-    // No mail is published, and none holds the address.
+    // No mail emits an event, and no waiting mail has the address.
     assert_eq!(tenure.events_of(&account.id).await.len(), 3);
     let waiting = tenure.waiting_mail().await;
     assert_eq!(waiting.len(), 3);
@@ -120,7 +120,7 @@ async fn an_owner_who_leaves_gets_three_notices_and_a_last_mail_with_the_receipt
         let part = last[part].as_str().unwrap();
         assert!(part.contains(receipt) && part.contains(&account.id), "{part}");
     }
-    // Nothing is left of it, and nothing more comes.
+    // No mail is left waiting, and none is sent later.
     assert!(tenure.waiting_mail().await.is_empty());
     tenure.advance_days(8).await;
     assert_eq!(tenure.stack.mail().len(), 4);
@@ -198,7 +198,7 @@ async fn concurrent_runs_send_a_message_once() {
     let admin = tenure.admin().await;
     let account = tenure.verified(&admin, "test1").await;
     tenure.leave(&account).await;
-    // Its address is to be proven.
+    // The address of this account is not verified yet.
     tenure.account(&admin, "test2").await;
     let runs = (0..8).map(|_| tenure.send_mail());
     futures_util::future::join_all(runs).await;
@@ -212,7 +212,7 @@ async fn a_crash_after_sending_sends_once_more() {
     let tenure = Tenure::start_by_schedule().await;
     let admin = tenure.admin().await;
     let account = tenure.verified(&admin, "test1").await;
-    // What was asked for while the address was not verified is dropped.
+    // Mail that was requested while the address was not verified is dropped.
     tenure.send_mail().await;
     tenure.leave(&account).await;
     let crash = json!([{"fault": "crash_before", "function": "MailSendFunction", "operation": "DeleteItem", "nth": 1}]);
@@ -238,7 +238,7 @@ async fn refused_mail_is_tried_six_times_and_given_up() {
     tenure.call(&admin, "POST", &path).await.ok();
     tenure.send_mail().await;
     for (made, wait) in [60, 300, 1800, 7200, 21_600].into_iter().enumerate() {
-        // Before its next attempt is due, it is left alone.
+        // Before the next attempt is due, the mail is not tried again.
         tenure.send_mail().await;
         let attempts = (made + 1).to_string();
         assert_eq!(tenure.waiting_mail().await[0]["attempts"]["N"], attempts);
@@ -342,7 +342,7 @@ async fn an_address_that_bounced_or_complained_gets_no_more_mail_until_an_operat
         let undeliverable = &overview().await.ok()["mail"]["undeliverable"];
         assert_eq!(undeliverable["reason"], reason);
 
-        // Nothing but the hash is kept of it, and it expires.
+        // Only a hash of the address is stored, in an item that expires.
         let rows = tenure.items("AccountsTable").await;
         let pk = format!("UNDELIVERABLE#{}", sha256(&address));
         let of = |row: &&Value| row["pk"]["S"] == pk.as_str();
@@ -410,7 +410,7 @@ async fn mail_beyond_the_hourly_limit_waits_for_the_next_hour_and_none_is_lost()
     let first = tenure.stack.mail().len();
     // Two runs that send a message at the same moment count it twice.
     assert!((1..=2).contains(&first), "{first}");
-    // What is asked for by mail waits, too.
+    // Mail that users request waits, too.
     tenure.ask_to_sign_up("ann@example.com").await;
     let run = tenure.send_mail().await;
     assert_eq!((&run["breaker_open"], &run["sent"]), (&json!(true), &json!(0)), "{run}");

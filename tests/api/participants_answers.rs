@@ -243,7 +243,7 @@ async fn last_answers_at_once_bring_one_final_receipt() {
                 (Arc::clone(&tenure), erased.admin.clone(), erased.id.clone());
             tasks.spawn(async move {
                 let erased = Erased { tenure: &tenure, admin, id };
-                // Each answer is sent twice, at once.
+                // Each answer is sent twice, concurrently.
                 erased.answer(NAMES[task % NAMES.len()], done(1)).await.ok();
             });
         }

@@ -157,7 +157,7 @@ async fn participants_are_asked_as_they_were_at_the_claim() {
     delete(&tenure, &account).await;
     assert_eq!(asked(&tenure, &account).await, ["carrier 1 1", "files 1 1"]);
 
-    // Neither who registers later nor who is deleted changes an erasure that has begun.
+    // An erasure that has begun keeps its participants, though others register or are deleted.
     let later = [
         ("billing", true, DAY, None),
         ("carrier", true, DAY, Some("2026-11-30T00:00:00Z")),
@@ -174,7 +174,7 @@ async fn participants_are_asked_as_they_were_at_the_claim() {
     assert_eq!(row["participants"]["L"].as_array().unwrap().len(), 2);
     assert!(row.get("round").is_none() && row.get("tm_complete").is_none(), "{row}");
 
-    // The question is described, and has nothing personal.
+    // The event fits its schema, and has no personal data.
     let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
     compiler.enable_format_assertions();
     let schema = root().join("infra/events/question.schema.json");
@@ -212,7 +212,7 @@ async fn questions_follow_after_5_20_and_60_minutes_and_then_daily() {
         assert_eq!(asked.len(), questions, "after {minutes} minutes: {run}");
         let cost = &tenure.stack.stats()["functions"]["ParticipantAskFunction"]["dynamodb"];
         if is_due {
-            // The item of the participant's part, and its entry in the index, which moves to another time.
+            // One unit for the participation, two for its entry in the index, which moves to another time.
             assert_eq!(cost["wcu"], 3.0, "{cost}");
         } else {
             assert_eq!(cost["wcu"], 0.0, "{cost}");

@@ -183,7 +183,7 @@ impl Participant {
                     Some(status) => drop(self.answer(stack, customer, status, 0).await),
                     None => self.complete(stack, customer, deleted).await,
                 }
-                // What was sent long ago arrives last.
+                // An answer that was sent long ago arrives last.
                 self.answer(stack, customer, "pending", 0).await;
             }
         }

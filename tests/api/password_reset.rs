@@ -131,7 +131,7 @@ async fn a_forgotten_password_is_set_by_the_mailed_link() {
     tenure.login("ann@example.org", NEW).await;
     assert!(tenure.tokens_and_intents().await.is_empty());
 
-    // An event tells of it.
+    // The change emits an event.
     assert_eq!(tenure.count_events(&account.id, "agent_updated").await, 1);
     let events = tenure.stack.events();
     let updated = events.iter().find(|seen| seen["event"]["detail-type"] == "agent_updated");
@@ -232,7 +232,7 @@ async fn a_suspension_after_the_link_does_not_end_it_and_a_deletion_does() {
     is_invalid(&tenure.choose(&token, NEW).await);
     assert!(tenure.stack.settle().await);
     is_invalid(&tenure.choose(&token, NEW).await);
-    // Nor is a link mailed any more.
+    // No link is mailed any more either.
     let links = tenure.password_links("bob@example.org").await.len();
     tenure.forgot("bob@example.org").await.ok();
     assert_eq!(tenure.password_links("bob@example.org").await.len(), links);
@@ -395,7 +395,7 @@ async fn known_and_unknown_user_names_are_answered_and_recorded_alike() {
     }
     assert_eq!(tenure.password_links("ann@example.org").await.len(), 1);
     assert_eq!(tenure.password_links("ann@examp1e.org").await.len(), 0);
-    // What was stored of the requests names nobody, and is gone once the mail sender has carried them out.
+    // The stored requests name nobody, and are deleted once the mail sender has carried them out.
     assert!(tenure.tokens_and_intents().await.iter().all(|item| !item.to_string().contains('@')));
 }
 

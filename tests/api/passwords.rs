@@ -243,12 +243,12 @@ async fn forged_token_counts_no_login_attempt() {
     assert_eq!(hashes(&tenure, UNREGISTER).await, 0);
     assert_eq!(tenure.accounts().await, before);
     assert!(!is_counted(&tenure).await);
-    // Nor does an ended session count.
+    // Attempts in a session that has ended are not counted either.
     let ended = tenure.login("test1", PASSWORD).await;
     tenure.call(&ended, "POST", "/auth/logout").await.ok();
     tenure.unregister(&ended, json!({"password": WRONG})).await.refused(401);
     assert!(!is_counted(&tenure).await);
-    // A valid session counts for itself.
+    // Attempts in a valid session are counted for that session.
     let wrong = tenure.unregister(&account.token, json!({"password": WRONG})).await;
     assert_eq!(wrong.refused(403), "INVALID_PASSWORD");
     assert!(is_counted(&tenure).await);

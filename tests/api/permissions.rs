@@ -86,7 +86,7 @@ async fn ungranted_database_call_is_refused() {
 /// have the permission to write that mark.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_function_may_mark_a_session_exposed_in_a_url() {
-    // One session for each: more than the default admits.
+    // The test opens a session per function, which is more than the default allows.
     let tenure = Tenure::start_with(options_with("MaxSessions", "100")).await;
     let admin = tenure.admin().await;
     tenure.account(&admin, "test1").await;

@@ -156,7 +156,7 @@ async fn forged_tokens_do_not_use_up_an_accounts_quota() {
         assert_eq!(answer.refused(401), "INVALID_CREDENTIALS");
     }
     assert_eq!(left(&get(&tenure, &account.token).await, "requests").0, 2);
-    // Nor does a forged token reveal that the quota is used up.
+    // A forged token does not reveal either that the quota is used up.
     for _ in 0..2 {
         get(&tenure, &account.token).await.ok();
     }

@@ -174,7 +174,7 @@ async fn logins_and_keys_during_the_purge_do_not_outlive_the_account() {
             let (tenure, token) = (Arc::clone(&tenure), account.token.clone());
             calls.spawn(async move {
                 let body = json!({"expire": 86_400});
-                // Until the session ends together with the account.
+                // Repeats until the session ends, together with the account.
                 while tenure
                     .call_with(&token, "POST", "/v1.0/accesskeys", body.clone())
                     .await

@@ -190,7 +190,7 @@ async fn invalid_data_is_rejected_and_nothing_written() {
     for (data, says) in [
         (sized(16 * 1024 + 1), "16384 bytes"),
         (sized(60 * 1024), "16384 bytes"),
-        // Whitespace counts.
+        // White space counts towards the size.
         (format!("{{{}}}", " ".repeat(16 * 1024)), "16384 bytes"),
         (deep(33), "at most 32"),
         (deep(8000), "at most 32"),
@@ -292,7 +292,7 @@ async fn only_project_admins_may_pass_customer_id() {
     let named = format!("customer_id={}", theirs.id);
     let before = tenure.accounts().await;
 
-    // Whatever the value: foreign, own, missing, malformed or empty.
+    // The parameter is refused whatever its value: foreign, own, missing, malformed or empty.
     for value in [theirs.id.as_str(), &ours.id, MISSING, "x", ""] {
         for (method, path) in calls(id(&number), &format!("customer_id={value}")) {
             let answer = tenure.call_with(&ours.token, method, &path, json!({})).await;
@@ -395,7 +395,7 @@ async fn resources_written_during_the_purge_do_not_outlive_the_account() {
         tenure.call_with(&account.token, "POST", &path, body.clone()).await.ok();
         let (tenure, token) = (Arc::clone(&tenure), account.token.clone());
         calls.spawn(async move {
-            // Until the account is deleted.
+            // Repeats until the account is deleted.
             while [200, 503]
                 .contains(&tenure.call_with(&token, "POST", &path, body.clone()).await.status)
             {

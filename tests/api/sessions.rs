@@ -254,13 +254,13 @@ async fn sessions_are_listed_and_ended_by_their_agent_and_by_admins() {
     assert_eq!(shown, [true, false]);
     assert!(own[0]["tm_create"].as_str() >= own[1]["tm_create"].as_str());
     assert!(own.iter().all(|session| session["agent_id"] == ann["id"]));
-    // By default an admin's list has the admin's own sessions; those of another agent have to be asked for.
+    // By default, an admin's list shows only the admin's own sessions; the query can name another agent.
     assert_eq!(list(&tenure, &account.token, "").await.len(), 1);
     let by_admin = list(&tenure, &account.token, &of_ann).await;
     assert!(by_admin.iter().all(|session| session["current"] == false));
     assert_eq!(by_admin.iter().map(id).collect::<Vec<_>>(), own.iter().map(id).collect::<Vec<_>>());
 
-    // Nobody else sees or ends them.
+    // Other agents neither see nor end these sessions.
     let admins = id(&list(&tenure, &account.token, "").await[0]);
     let of_admin = tenure.call(&account.token, "GET", "/v1.0/me").await.ok();
     let of_admin = format!("?agent_id={}", id(&of_admin));
@@ -286,7 +286,7 @@ async fn sessions_are_listed_and_ended_by_their_agent_and_by_admins() {
     assert_eq!(refused.refused(400), "INVALID_REQUEST_PARAMETER");
     assert!(tenure.is_valid(&one).await && tenure.is_valid(&account.token).await);
 
-    // Ended by the agent, then by an admin, whose key may end those of no admin.
+    // The agent ends one of its sessions, an admin another. The admin's access key cannot end sessions of admins.
     let path = format!("{SESSIONS}/{anns}");
     let ended = tenure.call(&two, "DELETE", &path).await.ok();
     assert!(ended["tm_delete"].is_string() && ended["id"] == anns.as_str());

@@ -232,7 +232,7 @@ async fn sixty_four_sign_ups_of_one_address_become_one_account() {
     let found = tenure.call(&admin, "GET", &format!("/v1.0/customers?email={to}")).await.ok();
     assert_eq!(found["result"].as_array().unwrap().len(), 1);
     assert_eq!(tenure.traces().await, [""; 0]);
-    // Whoever signs up now is told that there is an account.
+    // A sign-up with this address is now told, by mail, that the account exists.
     tenure.sign_up("Ann@Example.com").await;
     assert_eq!(tenure.subjects_to("Ann@Example.com").await, [KNOWN]);
 }
@@ -490,7 +490,7 @@ async fn an_erased_account_that_signed_up_leaves_nothing() {
     let tenure = Tenure::start().await;
     let (to, name) = ("canary-ann@example.com", "Canary Ltd of Ann");
     let body = json!({"email": to, "accepted_tos": true, "name": name});
-    // One that is replaced, one that is used, and one that is told of the account.
+    // The first request is replaced by the second, which is used; the third is told that the account exists.
     tenure.ask(SIGN_UP, body.clone()).await.ok();
     tenure.mailed_token(to).await;
     tenure.ask(SIGN_UP, body.clone()).await.ok();

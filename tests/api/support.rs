@@ -12,9 +12,9 @@ const MISSING: &str = "5e4a0680-804e-11ec-8477-2fea5968d85b";
 /// A customer's account, with an agent and an access key.
 struct Customer {
     account: Account,
-    /// Path of the agent.
+    /// URL path of the agent.
     agent: String,
-    /// Path of the access key.
+    /// URL path of the access key.
     key: String,
     /// Token of the access key.
     token: String,
@@ -70,7 +70,7 @@ async fn an_operator_sees_what_the_owner_sees_and_no_secret() {
         assert!(!seen.text.contains(&customer.token) && !seen.text.contains(PASSWORD), "{named}");
         assert_eq!(seen.ok(), of_owner, "{named}");
     }
-    // Page by page, as the owner.
+    // Lists page by page, as the owner can.
     let mut listed = Vec::new();
     let mut token = String::new();
     loop {
@@ -126,7 +126,7 @@ async fn only_operators_name_an_account_and_only_its_items_are_found_in_it() {
         for method in ["GET", "DELETE"] {
             let refused = tenure.call(&one.account.token, method, &one.named(path)).await;
             assert_eq!(refused.refused(403), "PERMISSION_DENIED", "{method} {path}");
-            // Of another account, of none, and of the operator's own.
+            // The query names another account, no account, or the operator's own.
             for (query, expected) in [
                 (two.named(""), reason),
                 (format!("?customer_id={MISSING}"), "CUSTOMER_NOT_FOUND"),

@@ -269,7 +269,7 @@ async fn webhook_uri_without_a_method_is_sent_by_post() {
     let created = tenure.call_with(&admin, "POST", "/v1.0/customers", uri).await.ok();
     assert_eq!(created["webhook_method"], "POST");
     let path = format!("/v1.0/customers/{}", created["id"].as_str().unwrap());
-    // Its first event is delivered before webhooks are switched off.
+    // The account's first event is delivered before webhooks are switched off.
     assert!(tenure.stack.settle().await);
     let off = json!({"webhook_method": "", "webhook_uri": receiver.url("/off")});
     let updated = tenure.call_with(&admin, "PUT", &path, off).await.ok();

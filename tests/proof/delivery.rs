@@ -234,7 +234,7 @@ async fn change(writers: &Writers, customer: &Customer, chance: &Chance) -> Cust
             return after;
         }
         if let Some(now) = read(app, customer).await {
-            // It had succeeded, and the answer was lost.
+            // The call had succeeded, but its answer was lost.
             if matches!(result, Err(Error::StateInvalid(_))) {
                 return now;
             }
@@ -301,7 +301,7 @@ async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
     let lane = |host, account| lane(start, host, account);
     let begin = async |lane: &Lane, now| app.store.begin_attempt(lane, now).await.unwrap();
 
-    // One account takes up its own share, and leaves the others theirs.
+    // One account uses up its own share of the host's limit, but not that of others.
     let mut attempts = Vec::new();
     for account in 0..8 {
         for _ in 0..5 {
@@ -312,7 +312,7 @@ async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
         }
     }
     assert_eq!(attempts.len(), 40);
-    // All of them together have taken up the host's; that is no matter at another host.
+    // All accounts together have used up the host's limit, which does not affect another host.
     let ninth = lane("shared.example", 8);
     for _ in 0..10 {
         assert_eq!(begin(&ninth, start).await, None);
@@ -322,7 +322,7 @@ async fn attempts_are_limited_per_account_and_host_and_in_all_per_host() {
     app.store.end_attempt(&one, attempts[0]).await.unwrap();
     assert!(begin(&ninth, start).await.is_some(), "what was refused holds nothing");
 
-    // What one account lets time out is remembered for itself alone.
+    // Timeouts are recorded for the account that had them, and slow down no other.
     app.store.record_timeout(&one, start).await.unwrap();
     let next = start.plus(Duration::from_mins(1));
     assert!(begin(&one, next).await.unwrap().is_lane_slow);

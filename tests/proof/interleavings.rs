@@ -304,7 +304,7 @@ impl<'a> Race<'a> {
 
 /// Schedules, for every two dependent steps without a causal order, a run in which the later comes first.
 fn reverse_races(path: &mut [Choice], steps: &[Taken]) {
-    // Per step: the steps that happen before it.
+    // For each step, the steps that must happen before it.
     let mut before: Vec<Vec<usize>> = Vec::new();
     for (late, step) in steps.iter().enumerate() {
         let causes =
@@ -431,7 +431,7 @@ impl<'a> Waiting<'a> {
     async fn release_all(&mut self) {
         self.arrive(&[]);
         self.calls.drain(..).for_each(|(_, held, _)| held.release());
-        // They may pause before they try again.
+        // Operations may pause before they retry.
         sleep(Duration::from_secs(1)).await;
     }
 

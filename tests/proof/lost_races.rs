@@ -78,7 +78,7 @@ fn every_loop_that_tries_again_is_listed_with_its_test() {
         let program = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         let calls = [" revise(", "(revise(", "Tries::new()", "Tries::eager()"];
         let count: usize = calls.iter().map(|call| program.matches(call).count()).sum();
-        // That file defines `Tries`.
+        // `patience.rs` defines `Tries`.
         if count > 0 && file != "shared/src/patience.rs" {
             loops.insert((file, count));
         }

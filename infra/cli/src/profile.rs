@@ -111,7 +111,7 @@ impl Profiles {
         let path = self.path(name);
         let failed = |problem| Error::file(&path, &problem);
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(failed)?;
-        // It is created with mode 0600.
+        // `NamedTempFile` creates the file with mode 0600.
         let mut file = NamedTempFile::new_in(&self.folder).map_err(failed)?;
         serde_json::to_writer(&mut file, profile).map_err(|problem| failed(problem.into()))?;
         file.flush().and_then(|()| file.as_file().sync_all()).map_err(failed)?;

@@ -23,7 +23,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'.'
 const ADDED: [&str; 4] = ["content-length", "content-type", "date", "apigw-requestid"];
 
 static DESCRIPTION: LazyLock<Result<Description, String>> =
-    LazyLock::new(|| Description::read(docs::document().map_err(|error| error.to_string())?));
+    LazyLock::new(|| Description::read(docs::document()?.clone()));
 
 /// The OpenAPI description of the API, with its schemas compiled to check answers.
 pub struct Description {

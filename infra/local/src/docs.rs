@@ -1,12 +1,14 @@
 //! The description of the API: `/openapi.json` and `/openapi.yaml` for programs, `/docs` for people.
 
+use std::sync::LazyLock;
+
 use axum::{
     Json, Router,
-    http::{HeaderName, header},
-    response::{Html, IntoResponse},
+    http::{HeaderName, StatusCode, header},
+    response::{Html, IntoResponse, Response},
     routing::get,
 };
-use sam_local::{Error, yaml};
+use sam_local::yaml;
 use serde_json::Value;
 
 /// Policy of the page `/docs`: it runs only scripts of this stack, connects only to this stack, and cannot be embedded
@@ -19,18 +21,21 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
+/// The description of the API in JSON, parsed when it is first needed: most stacks never show it.
+static DOCUMENT: LazyLock<Result<Value, String>> = LazyLock::new(|| {
+    yaml::parse(include_str!("../../openapi.yaml")).map_err(|why| format!("openapi.yaml: {why}"))
+});
+
 /// Returns the description of the API in JSON.
-pub(crate) fn document() -> Result<Value, Error> {
-    yaml::parse(include_str!("../../openapi.yaml"))
-        .map_err(|why| Error::new(format!("openapi.yaml: {why}")))
+pub(crate) fn document() -> Result<&'static Value, &'static String> {
+    DOCUMENT.as_ref()
 }
 
 /// Returns the routes of the description and of the page that shows it.
-pub(crate) fn router() -> Result<Router, Error> {
-    let description = document()?;
+pub(crate) fn router() -> Router {
     let script = |text: &'static str| get(async move || file("text/javascript", text));
-    Ok(Router::new()
-        .route("/openapi.json", get(async move || (HEADERS, Json(description.clone()))))
+    Router::new()
+        .route("/openapi.json", get(async || json()))
         // The page shows operations, fields and examples in the order of the YAML, which the JSON does not keep.
         .route(
             "/openapi.yaml",
@@ -45,7 +50,14 @@ pub(crate) fn router() -> Result<Router, Error> {
         .route(
             "/docs/swagger-ui.css",
             get(async || file("text/css", include_str!("../../docs/swagger-ui/swagger-ui.css"))),
-        ))
+        )
+}
+
+fn json() -> Response {
+    match document() {
+        Ok(description) => (HEADERS, Json(description)).into_response(),
+        Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why.as_str()).into_response(),
+    }
 }
 
 fn file(content_type: &'static str, text: &'static str) -> impl IntoResponse {

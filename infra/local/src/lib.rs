@@ -13,7 +13,7 @@ mod docs;
 
 use std::path::PathBuf;
 
-use sam_local::{Error, Options};
+use sam_local::Options;
 
 pub use bootstrap::{PASSWORD, USERNAME};
 #[cfg(feature = "check")]
@@ -41,18 +41,15 @@ const PARAMETERS: [(&str, &str); 4] = [
 const HASHES: &str = "hashes";
 
 /// Returns the options of a stack that runs Tenure's template, shows no log lines, and keeps its data in memory.
-pub fn options(
-    template: impl Into<PathBuf>,
-    binaries: impl Into<PathBuf>,
-) -> Result<Options, Error> {
+pub fn options(template: impl Into<PathBuf>, binaries: impl Into<PathBuf>) -> Options {
     let (name, hosts) = HOSTS;
-    Ok(Options {
+    Options {
         parameters: PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         environment: [(name.to_owned(), hosts.to_owned())].into(),
         clock_variable: Some(CLOCK_VARIABLE.to_owned()),
         setup: vec![bootstrap::invocation()],
-        routes: docs::router()?,
+        routes: docs::router(),
         log_fields: vec![HASHES.to_owned()],
         ..Options::in_memory(template, binaries)
-    })
+    }
 }

@@ -125,7 +125,7 @@ fn options(arguments: &Arguments) -> Result<Options, Box<dyn std::error::Error>>
     let beside = program.parent().unwrap_or(Path::new("."));
     let binaries = arguments.binaries.clone().unwrap_or_else(|| beside.to_owned());
     let template = arguments.template.clone().unwrap_or_else(|| root.join("template.yaml"));
-    let mut options = local::options(template, binaries)?;
+    let mut options = local::options(template, binaries);
     if arguments.port != 0 {
         // For links in mail. With port 0, the port is not known yet, and links have the default one.
         let url = format!("http://127.0.0.1:{}", arguments.port);

@@ -32,7 +32,7 @@ struct World {
 impl World {
     async fn make() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let options = local::options(root.join("template.yaml"), binaries()).unwrap();
+        let options = local::options(root.join("template.yaml"), binaries());
         let stack = Stack::start(demo::options(options)).await.unwrap();
         if let Err(error) = demo::make(&stack, &|_| {}).await {
             let log = stack.logs();

@@ -1,4 +1,4 @@
-//! Plays an AWS SAM template on one machine: runs the real function binaries, and emulates the AWS services
+//! Runs an AWS SAM template on one machine: starts the real function binaries, and emulates the AWS services
 //! that the template names, with an embedded `DynamoDB`.
 //!
 //! [`Stack::start`] reads a template and emulates the services around its functions. A request passes through

@@ -246,8 +246,9 @@ impl Caller {
         }
     }
 
-    /// Refuses a caller with an access key if the requested expiry `tm_expire` is later than that of `key`,
-    /// the key to be rotated: no key may prolong its own life. `None` leaves the expiry unchanged.
+    /// Refuses to rotate `key` if the caller has authenticated with an access key, and the requested expiry
+    /// `tm_expire` is later than the present one: no key may prolong its own life. `None` leaves the expiry
+    /// unchanged.
     pub fn require_within(
         &self,
         key: &AccessKey,

@@ -67,7 +67,7 @@ impl Count<'_> {
         let caller = caller?;
         let used_up = match self.counted {
             Some(Err(Error::TooManyRequests(status))) => Some(status),
-            // Others may have used it up while this request was counted.
+            // Other requests may have used up the limit while this one was counted.
             _ => self.sampled.filter(|before| before.remaining == 0),
         };
         if let Some(status) = used_up.filter(|_| !access.passes_quota()) {

@@ -35,7 +35,7 @@ pub enum Reason {
 pub struct ErasureRequest {
     /// Why the account is to be erased.
     pub reason: Reason,
-    /// Who requested it.
+    /// Who requested the erasure.
     pub by: Actor,
     /// When it was requested.
     pub tm_request: Timestamp,

@@ -72,9 +72,9 @@ impl NamePrefix {
 /// Why a text is refused as the beginning of a name to search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrefixViolation {
-    /// It is empty, or longer than 64 characters, or longer than 192 with its case folded.
+    /// The prefix is empty, or longer than 64 characters, or longer than 192 with its case folded.
     Length,
-    /// It breaks this rule of names.
+    /// The prefix breaks this rule of names.
     Name(TextViolation),
 }
 

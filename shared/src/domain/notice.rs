@@ -80,7 +80,7 @@ pub enum Occasion {
 #[derive(Clone, Copy, Debug)]
 enum When {
     AtOnce,
-    /// This long before the deletion is due.
+    /// The notice is due this long before the deletion.
     BeforeDeletion(Duration),
 }
 

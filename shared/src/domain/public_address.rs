@@ -138,7 +138,7 @@ mod tests {
 
     fn registered_v6() -> Vec<Range> {
         let mut ranges = registry(REGISTRY_V6);
-        // By RFC 4291, everything but this is no global unicast address, or not yet.
+        // RFC 4291: every global unicast address assigned so far is in this network.
         let global = parse("2000::/3");
         ranges.push(0..=global.start() - 1);
         ranges.push(global.end() + 1..=u128::MAX);

@@ -8,11 +8,11 @@ use super::{Data, Id, Timestamp};
 pub struct Resource {
     /// The resource's id.
     pub id: Id<Resource>,
-    /// Its name, chosen by the owner.
+    /// The resource's name, chosen by the owner.
     pub name: Name,
-    /// Its description, written by the owner.
+    /// Description, written by the owner.
     pub detail: Detail,
-    /// Its data: a JSON object.
+    /// The owner's data: a JSON object.
     pub data: Data,
     /// When it was created.
     pub tm_create: Timestamp,

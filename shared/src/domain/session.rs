@@ -22,7 +22,7 @@ const PRECISION: Duration = Duration::from_hours(1);
 /// A session of an agent.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// Its id, which is derived from its token.
+    /// Id, derived from the token.
     pub id: Id<Session>,
     /// The agent who logged in.
     pub agent: Id<Agent>,

@@ -96,15 +96,15 @@ impl FromText for LoginKey {
 /// The rule that a user name breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsernameViolation {
-    /// It is empty, or has more than 255 bytes.
+    /// The user name is empty, or has more than 255 bytes.
     Length,
-    /// It has a space.
+    /// The user name has a space.
     Space,
-    /// It has a character that is not a letter, digit or ASCII symbol, or that is invisible.
+    /// The user name has a character that is not a letter, digit or ASCII symbol, or that is invisible.
     Characters,
-    /// It has letters of more than one script.
+    /// The user name has letters of more than one script.
     MixedScripts,
-    /// It has more combining marks in a row than any language uses.
+    /// The user name has more combining marks in a row than any language uses.
     Marks,
 }
 

@@ -72,25 +72,25 @@ pub struct WebhookTarget {
 pub enum TargetViolation {
     /// The URL has more than 1,023 characters.
     TooLong,
-    /// It has a space, a backslash, a control character, or a character that is not ASCII.
+    /// The URL has a space, a backslash, a control character, or a character that is not ASCII.
     Characters,
-    /// It has a fragment.
+    /// The URL has a fragment.
     Fragment,
-    /// It is not a URL.
+    /// The text is not a URL.
     NoUrl,
-    /// Its scheme is not `https`.
+    /// The URL's scheme is not `https`.
     Scheme,
-    /// Its port is not 443.
+    /// The URL's port is not 443.
     Port,
-    /// It has a user name or a password.
+    /// The URL has a user name or a password.
     UserInfo,
-    /// Its host is not spelled in the form that the URL Standard serialises.
+    /// The URL's host is not spelled in the form that the URL Standard serialises.
     HostSpelling,
-    /// Its host's name does not consist of DNS labels.
+    /// The URL's host name does not consist of DNS labels.
     HostName,
-    /// Its host is not public.
+    /// The URL's host is not public.
     HostNotPublic,
-    /// Its host is one of this API's own.
+    /// The URL's host is one of this API's own.
     OwnHost,
 }
 

@@ -218,7 +218,7 @@ fn is_json(content_type: &str) -> bool {
     let is_json = media_type == "application/json" || suffixed.is_some_and(|name| !name.is_empty());
     let charset =
         |parameter: &str| Some(parameter.strip_prefix("charset=")?.trim_matches('"').to_owned());
-    // What is ASCII is UTF-8, too.
+    // ASCII is a subset of UTF-8.
     let is_utf8 = |charset: String| matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii");
     is_json && parts.filter_map(charset).all(is_utf8)
 }

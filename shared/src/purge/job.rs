@@ -239,7 +239,7 @@ impl Worker<'_> {
             self.store().finish_erasure(account, &change, &job.ledger, &receipt, event).await?;
         let is_finished = match finished {
             Update::Written => true,
-            // This run's own write, whose answer was lost.
+            // This run made that write itself; only the answer was lost.
             Update::Outdated(current) => {
                 current.internals.tm_purge.is_some()
                     && current.internals.epoch == account.internals.epoch

@@ -67,7 +67,7 @@ impl LastWord {
         let body = body::Body::from(serde_json::to_vec(&response)?);
         let path = format!("/2018-06-01/runtime/invocation/{}/response", self.invocation);
         let request = build_request().method("POST").uri(path).body(body)?;
-        // This thread may be inside a runtime, in which no other can be started.
+        // In a thread of its own: this one may be inside a Tokio runtime, where no other can be started.
         let posted = std::thread::spawn(|| -> Result<_, lambda_runtime::Error> {
             let client = PooledClient::builder().build();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -27,7 +27,7 @@ use crate::patience::Tries;
 pub struct NewCustomer<'a> {
     /// The account.
     pub customer: &'a Customer,
-    /// Its first agent.
+    /// The account's first agent.
     pub agent: &'a Agent,
     /// The agent's login.
     pub login: &'a Login,

@@ -10,7 +10,8 @@ use crate::domain::{Error, Timestamp};
 
 const MINUTE: i64 = 60;
 
-/// A delivery attempt that is counted as under way, against the limits of its lane (account and host) and of its host.
+/// A delivery attempt that is under way. It counts against two limits: that of its lane (one account and one host), and
+/// that of its host (all accounts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountedAttempt {
     minute: i64,

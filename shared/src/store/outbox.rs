@@ -40,7 +40,7 @@ stored! {
     pub struct OutboxEntry {
         /// The event's id.
         pub id: Id<Event> => Deleted,
-        /// Its event type, such as `customer_created`.
+        /// Event type, such as `customer_created`.
         #[serde(rename = "type")]
         pub name: String => Deleted,
         /// The account that the event is about.

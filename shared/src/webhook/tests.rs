@@ -447,7 +447,7 @@ async fn dead_names_and_addresses_are_unreachable() {
     let script = with_dead(2);
     assert_eq!(post(&authority.sender(&script), "https://hook.example/").await, "delivered");
     assert_eq!(script.connected().len(), 3);
-    // Of a name with a thousand addresses, only a few are tried.
+    // If a name resolves to a thousand addresses, only a few of them are tried.
     let script = with_dead(3);
     assert_eq!(post(&authority.sender(&script), "https://hook.example/").await, "unreachable");
     assert_eq!(script.connected().len(), 3);

@@ -39,7 +39,7 @@ async fn stale_index_rows_are_not_listed() {
     let token = page["next_page_token"].as_str().unwrap();
     let next = list(&format!("name=ad&page_size=1&page_token={token}")).await;
     assert_eq!(next.refused(503), "SERVICE_UNAVAILABLE");
-    // By creation time, it can.
+    // In a list by creation time, it can.
     let mut token = String::new();
     let mut seen = Vec::new();
     for _ in 0..3 {

@@ -132,9 +132,9 @@ async fn index_writes_happen_only_where_keys_change() {
     assert_eq!(
         more,
         [
-            // One entry each in `status` and `name`.
+            // Adds one entry to each of the indexes `status` and `name`.
             ("create", 2.0),
-            // One entry removed from `name`, one moved within `status`.
+            // Removes one entry from the index `name`, and moves one within `status`.
             ("delete", 3.0),
             ("freeze", 2.0),
             ("hold", 0.0),

@@ -45,7 +45,7 @@ async fn list_by_status_is_newest_first() {
     assert_eq!(walk(&tenure, &admin, "status=initial", 100).await, pick(&[0, 3, 4, 6]));
     // The project's own account is not listed.
     assert_eq!(walk(&tenure, &admin, "status=active", 100).await, pick(&[]));
-    // A row equals the account.
+    // A row of the list equals what a `GET` of the account returns.
     let frozen = tenure.call(&admin, "GET", &format!("/v1.0/customers/{}", ids[2])).await.ok();
     for query in ["", "status=frozen"] {
         let page = list(&tenure, &admin, query).await.ok();
@@ -84,7 +84,7 @@ async fn list_by_creation_time_excludes_the_bounds() {
     let (python, javascript) = (second.replace('Z', "%2B00:00"), fifth.replace('Z', "000Z"));
     let query = format!("created_after={}&created_before={python}", javascript.to_lowercase());
     assert_eq!(walk(&tenure, &admin, &query, 100).await, [all_ids[3].clone()], "{query}");
-    // Finer than a microsecond: on this side of the bound, or on that.
+    // Bounds finer than a microsecond lie between two accounts, on one side of this one or the other.
     let finer = fifth.replace('Z', "0000001Z");
     for (query, expected) in [
         (format!("created_after={finer}"), vec![0, 1, 3]),

@@ -88,7 +88,7 @@ async fn page_token_holds_no_name_and_is_rejected_after_a_rename() {
     let token = token_behind(2).await;
     assert!(token.starts_with(&format!("name~{}~", made[1])), "{token}");
     assert!(token[41..].bytes().all(|byte| byte == b'~' || byte.is_ascii_digit()), "{token}");
-    // It is valid in every list by name that has the account.
+    // The token is valid in every list by name that contains the account.
     assert_eq!(ids(&goes_on(&token, "name=ad").await.ok()), made[2..4]);
     assert_eq!(ids(&goes_on(&token, "name=a").await.ok()), made[2..4]);
     assert_eq!(ids(&goes_on(&token, "name=adam").await.ok()).len(), 0);

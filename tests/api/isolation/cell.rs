@@ -268,7 +268,7 @@ impl Cell {
         self.row.who == PROJECT || (self.names_another() && self.row.names == Some(PROJECT))
     }
 
-    /// Whether the cell is sent. `false` if another cell that is sent is equivalent to it.
+    /// Whether the request of this cell is sent. Of several equivalent cells, only one is sent.
     fn is_one_of_its_kind(&self) -> bool {
         let Self { row, form, holder, level, status, .. } = self;
         let is_unread = self.credentials_sent() != 1 || *form == Form::Garbage;

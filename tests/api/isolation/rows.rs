@@ -346,7 +346,7 @@ pub(super) const ROWS: &[Row] = &[
         key: DENIED,
         ..LEAVING
     },
-    // By a ticket that somebody has.
+    // Whoever has the ticket of an erasure may read its status.
     Row { route: "GET /v1.0/erasures/{ticket}", ..PUBLIC },
     Row { route: "GET /v1.0/erasure-keys", ..PUBLIC },
     Row { route: "GET /ping", ..PUBLIC },

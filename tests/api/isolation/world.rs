@@ -268,7 +268,7 @@ impl World {
     }
 
     async fn fresh_thing(&self, owner: &Account, thing: &Thing) -> String {
-        // Whoever owns it may be a project admin, who names the account of a new resource.
+        // As the operator: a project admin has to name the account of a new number anyway.
         let created = if *thing == NUMBER {
             let path = format!("{}?customer_id={}", thing.collection, owner.id);
             self.tenure.call_with(&self.admin, "POST", &path, json!({})).await.ok()

@@ -183,7 +183,7 @@ impl Stage {
             .env("SSL_CERT_FILE", trusted)
             .env("AWS_CA_BUNDLE", trusted)
             .env("NODE_EXTRA_CA_CERTS", root)
-            // Node 20 is what is compared; the SDK need not say at every start that it is old.
+            // Node 20 is compared on purpose, so the SDK need not warn at every start that it is old.
             .env("AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED", "true");
     }
 

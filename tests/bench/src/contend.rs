@@ -182,7 +182,6 @@ pub(crate) async fn run(arguments: &Contend, places: &Places) -> Result<()> {
         contention: Duration::from_millis(arguments.hold),
         kept: Kept { log_lines: 1_000, ..Kept::ALL },
         ..local::options(places.root.join("template.yaml"), &places.release)
-            .map_err(|error| error.to_string())?
     };
     let stack = Stack::start(options).await.map_err(|error| error.to_string())?;
     let api = Api::new(stack.url());

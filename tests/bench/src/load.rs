@@ -59,7 +59,6 @@ pub(crate) async fn run(arguments: &Load, places: &Places) -> Result<()> {
         latency: Duration::ZERO,
         kept: Kept { log_lines: LOG_LINES, ..Kept::ALL },
         ..local::options(places.root.join("template.yaml"), &places.release)
-            .map_err(|error| error.to_string())?
     };
     let stack = Stack::start(options).await.map_err(|error| error.to_string())?;
     let targets = targets(&Api::new(stack.url())).await?;

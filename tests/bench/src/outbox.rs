@@ -118,7 +118,6 @@ pub(crate) async fn run(arguments: &Outbox, places: &Places) -> Result<()> {
         // As many as `cargo local` keeps: all events would take 4 GB of memory.
         kept: Kept { log_lines: 1_000, events: 10_000, ..Kept::ALL },
         ..local::options(places.root.join("template.yaml"), &places.release)
-            .map_err(|error| error.to_string())?
     };
     let stack = Stack::start(options).await.map_err(|error| error.to_string())?;
     let arrivals = Arrivals::default();

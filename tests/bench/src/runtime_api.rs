@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_mins(15);
 
 /// The Runtime API of one process.
 pub(crate) struct RuntimeApi {
-    /// Its address: the value of `AWS_LAMBDA_RUNTIME_API`.
+    /// Address of the server: the value of `AWS_LAMBDA_RUNTIME_API`.
     pub(crate) address: SocketAddr,
     asked: mpsc::UnboundedReceiver<Asked>,
     answered: mpsc::UnboundedReceiver<Answered>,

@@ -116,7 +116,6 @@ async fn start(arguments: &Soak, places: &Places, data: &Path) -> Result<Stack> 
         data: Data::Directory(data.to_owned()),
         kept: Kept { log_lines: 2_000, events: 2_000, mail: 1_000, dead_letters: 1_000 },
         ..local::options(places.root.join("template.yaml"), binaries)
-            .map_err(|error| error.to_string())?
     };
     options.parameters.extend(parameters.map(|(name, value)| (name.to_owned(), value.to_owned())));
     Ok(Stack::start(options).await.map_err(|error| error.to_string())?)

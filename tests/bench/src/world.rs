@@ -141,7 +141,7 @@ impl World {
                 method: "POST",
                 route: "/auth/login",
                 path: "/auth/login".to_owned(),
-                // An agent of its own, as one with too many sessions ends the oldest.
+                // With an agent of its own: an agent with too many sessions loses the oldest.
                 body: Some(
                     json!({"username": self.account().await?.username, "password": PASSWORD}),
                 ),

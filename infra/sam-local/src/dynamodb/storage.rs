@@ -115,7 +115,7 @@ fn sweep_table(
         delete["Key"] = key_of(&item, &table.request);
         match execute(database, "DeleteItem", &delete) {
             Ok(_) => swept += 1,
-            // Its expiry was extended after the scan.
+            // The item's expiry was extended after the scan.
             Err(DynoxideError::ConditionalCheckFailedException(..)) => {}
             Err(error) => return Err(error),
         }

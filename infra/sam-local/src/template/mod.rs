@@ -49,7 +49,7 @@ fn parse(text: &str, parameters: &Parameters) -> Result<Template, Error> {
     if let Some(globals) = scope.root().get("Globals") {
         let globals = Node::new(&scope, globals, "Globals");
         template.unsupported.extend(coverage::of_globals(&globals)?);
-        // For the implicit API, which is no resource of the template: only the routes name it.
+        // The implicit API is no resource of the template, so its CORS configuration can only stand in `Globals`.
         if let (None, Some(api)) = (&template.cors, globals.get("HttpApi")?) {
             template.cors = cors::read(&api)?;
         }

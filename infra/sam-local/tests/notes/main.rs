@@ -1,4 +1,4 @@
-//! Plays the template of a small application that stores notes, from end to end: route, table, stream, bus, rule,
+//! Runs the template of a small application that stores notes, from end to end: route, table, stream, bus, rule,
 //! schedule.
 
 #![cfg(test)]
@@ -168,7 +168,7 @@ async fn pages_of_the_stack_move_its_clock_and_nothing_else() {
     for host in ["127.0.0.1", "localhost"] {
         let own = format!("http://{host}:{port}");
         assert_eq!(status("GET", "/_local/clock", host, &own).await, 200, "{host}");
-        // It is admitted, and says that it needs a body.
+        // The request is admitted: it fails only because it has no body.
         assert_eq!(status("POST", "/_local/clock", host, &own).await, 400, "{host}");
         assert_eq!(status("GET", "/_local/mail", host, &own).await, 403, "{host}");
         assert_eq!(status("POST", "/_local/faults", host, &own).await, 403, "{host}");

@@ -86,17 +86,17 @@ impl AddressHash {
 /// The rule that an e-mail address breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmailViolation {
-    /// It has more than 254 bytes, or more than 64 before the `@`.
+    /// The address has more than 254 bytes, or more than 64 before the `@`.
     TooLong,
-    /// It begins with `[` and is not the placeholder `[email protected]`.
+    /// The address begins with `[` and is not the placeholder `[email protected]`.
     Bracketed,
-    /// It has an invisible character; contains the character and its class.
+    /// The address has an invisible character; contains the character and its class.
     Invisible(char, &'static str),
     /// The part before the `@` is not letters, digits and symbols separated by single dots.
     LocalPart,
     /// The part after the `@` is not a domain name.
     Domain,
-    /// It has no `@`, or more than one.
+    /// The address has no `@`, or more than one.
     NoAddress,
 }
 

@@ -91,22 +91,22 @@ fn is_made_of(password: &str, word: &str) -> bool {
 /// The rule that a new password breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordViolation {
-    /// It has fewer than 8 characters.
+    /// The password has fewer than 8 characters.
     TooShort,
-    /// It has more than 1,024 bytes.
+    /// The password has more than 1,024 bytes.
     TooLong,
-    /// It consists of spaces only.
+    /// The password consists of spaces only.
     Blank,
-    /// It has a control character or an unassigned one.
+    /// The password has a control character or an unassigned one.
     Characters,
-    /// It has an invisible character, which cannot be seen and typed again; contains the character and its class.
+    /// The password has an invisible character, which cannot be seen and typed again; contains the character and its class.
     Invisible(char, &'static str),
-    /// It is one of the most common passwords.
+    /// The password is one of the most common passwords.
     Common,
-    /// It consists of the user name or, if that is an e-mail address, of the part before the `@`, with only
+    /// The password consists of the user name or, if that is an e-mail address, of the part before the `@`, with only
     /// digits and punctuation added.
     Username,
-    /// It consists of the product's name, with only digits and punctuation added.
+    /// The password consists of the product's name, with only digits and punctuation added.
     Product,
 }
 

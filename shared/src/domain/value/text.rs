@@ -32,14 +32,14 @@ impl<const MAX: usize> BoundedText<MAX> {
 /// The rule that a text breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextViolation {
-    /// It has more than this many characters.
+    /// The text has more than this many characters.
     TooLong(usize),
-    /// It has a control character.
+    /// The text has a control character.
     Control(char),
-    /// It has an invisible character or one that changes the direction of writing; contains the character and
+    /// The text has an invisible character or one that changes the direction of writing; contains the character and
     /// its class.
     Deceptive(char, &'static str),
-    /// It is empty or consists of white space, where text is required.
+    /// The text is empty or consists of white space, where text is required.
     Blank,
 }
 

@@ -23,11 +23,11 @@ const LIVES_ON: u64 = 8;
 /// How an account ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It is not deleted during the soak.
+    /// The account is not deleted during the soak.
     None,
-    /// Its owner unregisters it: it is frozen, and due to be deleted after a grace period of zero days.
+    /// The owner unregisters: the account is frozen, and due to be deleted after a grace period of zero days.
     Unregistered,
-    /// Its owner unregisters it with `immediate`: it is deleted at once.
+    /// The owner unregisters with `immediate`: the account is deleted at once.
     AtOnce,
     /// An operator requests a plan of the account's deletion, and deletes the account with the plan's digest.
     Deleted,
