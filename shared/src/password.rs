@@ -19,9 +19,8 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA
 /// Number of hashes computed by this process.
 static COMPUTED: AtomicU64 = AtomicU64::new(0);
 
-/// Working memory of argon2, 19 MiB. It is reused from one hash to the next, because getting it from the
-/// system takes longer than filling it. What stays in it reveals no more about a password than the password's
-/// hash does.
+/// Working memory of argon2, 19 MiB. It is reused from one hash to the next, because getting it from the system takes
+/// longer than filling it. Its contents reveal no more about a password than the password's hash does.
 static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
 /// Returns the number of hashes that this process has computed. The log shows how many each request has

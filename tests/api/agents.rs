@@ -433,7 +433,7 @@ async fn current_password_guesses_count_for_their_session() {
     let right = json!({"current_password": PASSWORD, "password": "whatever it is"});
     let refused = set_password(&tenure, &account.token, &id, right.clone()).await;
     assert_eq!(refused.refused(429), "RATE_LIMIT_EXCEEDED");
-    // Whoever knows the password logs in and changes it, which ends the session that guessed.
+    // The owner, who knows the password, logs in and changes it, which ends the session that guessed.
     let owner = tenure.login("test1", PASSWORD).await;
     set_password(&tenure, &owner, &id, right).await.ok();
     assert!(!works(&tenure, &account.token).await);

@@ -362,7 +362,7 @@ async fn sessions_and_accounts(bill: &mut Bill) {
     bill.pay("GET /v1.0/erasure-keys", "", "/v1.0/erasure-keys", None).await;
     bill.pay("GET /ping", "", "/ping", None).await;
 
-    // Another account logs out: a logout everywhere ends all of an agent's sessions.
+    // With an account of its own: logging out everywhere ends all sessions of the agent.
     let out = bill.tenure.account(&admin, "out").await.token;
     let everywhere = Some(json!({"everywhere": true}));
     bill.pay_as("POST /auth/logout", " everywhere", &out, "/auth/logout", everywhere).await;

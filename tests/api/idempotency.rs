@@ -371,7 +371,7 @@ async fn lost_database_answer_still_returns_the_token() {
     tenure.call(key["token"].as_str().unwrap(), "GET", "/v1.0/me").await.ok();
 }
 
-/// What is stored of an idempotency key holds no data of the request, and only ids from the response.
+/// The stored record of an idempotency key holds no data of the request, and only ids from the response.
 #[tokio::test(flavor = "multi_thread")]
 async fn idempotency_record_holds_no_request_data() {
     let tenure = Tenure::start().await;

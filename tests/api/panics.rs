@@ -1,6 +1,5 @@
-//! What happens when a function panics. The service's own functions should not panic, so these tests run
-//! programs that do so on purpose. `infra/check_runtime.py` runs the same programs in AWS's own Lambda
-//! runtime.
+//! Tests of functions that panic. The service's own functions should not, so these tests run programs that do so on
+//! purpose. `infra/check_runtime.py` runs the same programs in AWS's own Lambda runtime.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

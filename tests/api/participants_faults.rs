@@ -291,8 +291,8 @@ fn questions(tenure: &Tenure, from: usize) -> (Vec<(String, String)>, usize) {
     (asked.collect(), events.len())
 }
 
-/// What the erasures table has about an account: the item that records its erasure, and per participant the
-/// item that records what it is asked and answers.
+/// An account's items in the erasures table: the one that records its erasure, and for each participant the one that
+/// records the requests to it and its answers.
 #[derive(Default)]
 struct Ledger {
     row: Value,

@@ -90,7 +90,7 @@ async fn matching_if_none_match_gets_304() {
 struct Change<'a> {
     token: &'a str,
     method: &'a str,
-    /// What the change's path has after the representation's path; the whole path if it begins with `/auth`.
+    /// The part of the change's path after the representation's path; the whole path if it begins with `/auth`.
     below: &'a str,
     body: Option<Value>,
 }

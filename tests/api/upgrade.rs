@@ -142,7 +142,7 @@ async fn backfill_brings_accounts_of_an_earlier_version_into_every_index() {
     };
     assert_eq!(due().await, 0, "an account without the marker is in no list");
 
-    // Where the newest of the live accounts has been done already, the call goes on behind it.
+    // If the newest of the live accounts has been done already, the call continues after it.
     let newest = written[1]["tm_create"]["S"].as_str().unwrap();
     let older = tenure.backfill(json!({"from": newest})).await.ok();
     assert_eq!((&older["checked"], &older["changed"]), (&json!(2), &json!(1)), "{older}");

@@ -370,8 +370,8 @@ fn at_once() -> Value {
     json!({"password": PASSWORD, "confirmation_phrase": "DELETE", "immediate": true})
 }
 
-/// Whether the customer with this address has all items that belong to it: the one that reserves the address, the one
-/// that lists the customer under it, and the one that keeps the user name unique.
+/// Whether the customer with this address has its three other items: the lock on the address, the lock on the user
+/// name, and the entry that lists the customer under the address.
 fn has_both_locks(state: &State, email: &str) -> bool {
     let customer = state.others.values().find(|item| text(item, "email") == email);
     customer.is_some_and(|customer| {

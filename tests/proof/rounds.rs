@@ -13,7 +13,7 @@ use shared::domain::digest::sha256;
 use crate::state::text;
 use crate::world::ERASURES;
 
-/// What is recorded of one customer's erasures, and what each participant was asked and has answered.
+/// Records of one customer's erasures: the requests to each participant, and its answers.
 #[derive(Default)]
 pub(crate) struct Rounds {
     customer: String,
@@ -23,7 +23,7 @@ pub(crate) struct Rounds {
     pub(crate) registered: BTreeSet<String>,
     /// The item in the erasures table that records the customer's current erasure; null if there is none.
     pub(crate) row: Value,
-    /// What participants were asked and have answered, by round (the number of the erasure) and participant.
+    /// Requests to participants and their answers, by round (the number of the erasure) and participant.
     parts: BTreeMap<(u64, String), Value>,
     pub(crate) receipts: Vec<Receipt>,
 }

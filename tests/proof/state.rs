@@ -21,7 +21,7 @@ pub(crate) struct State {
     pub(crate) children: BTreeMap<String, Value>,
     /// All other items of the accounts table, by `partition/sort key`.
     pub(crate) others: BTreeMap<String, Value>,
-    /// What is recorded of the account's erasures, with what each participant was asked and has answered.
+    /// Records of the account's erasures: the requests to each participant, and its answers.
     pub(crate) rounds: Rounds,
     /// Hashes of the tickets of the account's erasure: tokens that let the owner follow it.
     tickets: BTreeSet<String>,

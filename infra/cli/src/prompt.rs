@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::profile::Secret;
 
-/// Maximum number of bytes that are read from a file: 4 MiB. What follows is ignored.
+/// Maximum number of bytes that are read from a file: 4 MiB. The rest is ignored.
 const MAX_FILE: u64 = 4 << 20;
 
 /// Reads a line, such as a user name.

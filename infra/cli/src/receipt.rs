@@ -149,8 +149,7 @@ pub(crate) struct Covers {
     pub(crate) participants: Vec<Covered>,
 }
 
-/// What a participant has reported about its erasure of the account's data: the state, and the numbers of
-/// items found and deleted.
+/// A participant's report on its erasure of the account's data: the state, and the numbers of items found and deleted.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Covered {
     pub(crate) name: String,

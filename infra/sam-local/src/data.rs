@@ -7,7 +7,7 @@ use std::{
 
 use crate::error::Error;
 
-/// Where a stack keeps its tables, its clock, its keys and its position in each stream.
+/// Place where a stack keeps its tables, its clock, its keys and its position in each stream.
 #[derive(Debug, Clone)]
 pub enum Data {
     /// In memory: the data is lost when the stack ends.

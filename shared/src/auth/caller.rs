@@ -35,8 +35,8 @@ pub struct Caller {
     pub customer: Customer,
     /// The agent who is logged in, or whom the access key acts for.
     pub agent: Agent,
-    /// What the caller may do: the agent's permission or, for an access key, as much of the key's permission
-    /// as the agent's implies.
+    /// The caller's effective permission: the agent's or, for an access key, as much of the key's as the agent's
+    /// implies.
     pub permission: Permission,
     /// Kind and id of the credential.
     pub identity: Identity,

@@ -142,8 +142,8 @@ pub enum IdentityVerification {
     Rejected,
 }
 
-/// What an operator states about whether an account's e-mail address and identity are verified; absent fields
-/// stay unchanged.
+/// An operator's statement on whether an account's e-mail address and identity are verified. Absent fields stay
+/// unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Verification {

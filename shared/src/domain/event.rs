@@ -66,7 +66,7 @@ pub enum EventType {
     Deleted(Kind),
 }
 
-/// Who gets events of a type, in addition to the project's own services, which get all of them on the bus.
+/// Recipients of events of a type, in addition to the project's own services, which get all of them on the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// The account's owner too: by webhook, and in the account's history.

@@ -33,7 +33,7 @@ pub enum Party {
     Operator,
 }
 
-/// What a caller wants to do with their own account, in the cases that the gate distinguishes.
+/// Kinds of access of a caller to their own account, as the gate distinguishes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Log in. Allowed until the account is deleted, because otherwise nobody could unregister it.
@@ -67,7 +67,7 @@ impl Access {
     }
 }
 
-/// What a write does to an account, in the cases that the gate distinguishes.
+/// Kinds of writes to an account, as the gate distinguishes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write {
     /// Revokes a key, or sets the caller's own password. It adds no items, so it cannot keep the purge from

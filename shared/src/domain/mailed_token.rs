@@ -19,7 +19,7 @@ use super::{Agent, Customer, Error, Id, Status, Timestamp};
 
 const PREFIX: &str = "vbm_";
 
-/// What a mailed token is for.
+/// Purpose of a mailed token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {

@@ -124,7 +124,7 @@ pub struct Notice {
     pub to: Option<Email>,
 }
 
-/// What is to be done with a notice that is due.
+/// Decision on a notice that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// Send it to this address.

@@ -56,7 +56,7 @@ pub enum AnswerStatus {
 /// Items of one kind that a participant does not delete, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retained {
-    /// What is kept, such as `invoices`.
+    /// Kind of data that is kept, such as `invoices`.
     pub kind: String,
     /// Number of items kept.
     pub count: u64,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Timestamp;
 
-/// What a rate limit counts.
+/// Kind of a rate limit: the requests that it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QuotaKind {
     /// Requests of an account, made with any of its sessions and access keys.
@@ -189,7 +189,7 @@ impl Window {
     }
 }
 
-/// What remains of a rate limit in the current window.
+/// Status of a rate limit: what remains of it in the current window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaStatus {
     /// The rate limit.

@@ -5,7 +5,7 @@ use super::participant::Registry;
 use super::participation::{Participating, Participation};
 use super::{Erasure, Timestamp};
 
-/// What the scheduled job does about a participant's part in an erasure once the part is due.
+/// Decision of the scheduled job on a participant's part in an erasure, once the part is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
     /// Removes the part from the job's index, because nothing is left to be done about it.

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-/// What password attempts are counted by.
+/// Subject for which password attempts are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Throttle {
     /// The user name, for attempts from networks that it has not recently logged in from.

@@ -17,7 +17,7 @@ pub enum UndeliverableReason {
     Complained,
 }
 
-/// What is recorded of an address that gets no mail for a while.
+/// Record of an address that gets no mail for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undeliverable {
     /// Why the address gets no mail.

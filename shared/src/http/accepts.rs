@@ -21,7 +21,7 @@ pub const AGENT: &[&str] = &[AGENT_ID];
 /// Query parameter by which a project admin names the account that a request is about.
 pub const ACCOUNT: &[&str] = &[CUSTOMER_ID];
 
-/// What a route accepts besides the path and the body. A request with anything else is refused.
+/// Query parameters and preconditions that a route accepts. A request with any other is refused.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Accepts {
     /// Names of the query parameters.

@@ -197,7 +197,7 @@ mod tests {
         // `If-None-Match: *` refuses a change to anything that exists.
         assert!(parse(None, Some("*")).require(&"now").is_err());
         assert!(parse(None, Some("\"other\"")).require(&"now").is_ok());
-        // A resource that does not exist has no entity tag.
+        // `If-Match: *` fails for a resource that does not exist, because it has no entity tag.
         assert!(parse(Some("*"), None).require_absent().is_err());
         assert!(parse(None, Some("*")).require_absent().is_ok());
     }

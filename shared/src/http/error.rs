@@ -12,7 +12,7 @@ use crate::domain::quota::{Quota, QuotaKind, QuotaStatus};
 use crate::domain::throttle::Throttle;
 use crate::domain::{Error, Permission, Status, Violation};
 
-/// What a client sees of an error: HTTP status, error status, reason, message and details.
+/// An error as a client sees it: HTTP status, error status, reason, message and details.
 pub(super) struct Description {
     pub(super) http: StatusCode,
     pub(super) status: &'static str,

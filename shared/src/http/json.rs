@@ -15,8 +15,8 @@ use crate::domain::{Error, Violation};
 /// Maximum size of a body, in bytes: 64 KiB.
 const MAX_BODY: usize = 64 * 1024;
 
-/// What the message says about a body that is not an object. The check comes first, because serde would also
-/// read a struct from an array.
+/// Message about a body that is not an object. The check comes first, because serde would also read a struct from an
+/// array.
 const OBJECT: &str = "it must be an object";
 
 /// Parses `body` as a `T`.
@@ -242,7 +242,7 @@ fn explain(path: &str, error: &serde_json::Error) -> Error {
     {
         return Error::invalid_field(&echo(name), Violation::Unknown(known.to_owned()));
     }
-    // serde's message ends with what is expected, which this code has worded. What comes before may repeat the
+    // serde's message ends with the expected form, which this code words itself. The part before it may repeat the
     // client's value.
     match message.rsplit_once(", expected ") {
         Some((_, rule)) => Error::invalid_field(path, format!("must be {rule}")),

@@ -75,7 +75,7 @@ enum SentCredential {
     OtherScheme,
 }
 
-/// What is left of each rate limit that a request counted against.
+/// Status of each rate limit that a request counted against.
 pub type QuotaStatuses = Arc<Mutex<Vec<QuotaStatus>>>;
 
 /// Page of a list that the query asks for.

@@ -93,7 +93,7 @@ pub struct MailRun {
     pub unfinished: bool,
 }
 
-/// What a run has done with one due item: a notice, an intent or an expired token.
+/// Result of handling one due item: a notice, an intent or an expired token.
 enum Disposition {
     Sent,
     Dropped,
@@ -134,7 +134,8 @@ pub async fn send_due(mailer: &Mailer, deadline: Deadline) -> Result<MailRun, Er
     Ok(run)
 }
 
-/// Sends the mail of the outbox entries with these keys, if it is due. What is not sent is left to the scheduled run.
+/// Sends the mail of the outbox entries with these keys, if it is due. Mail that is not sent is left to the scheduled
+/// run.
 pub async fn send_new(
     mailer: &Mailer,
     ids: impl IntoIterator<Item = String>,

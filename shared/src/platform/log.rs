@@ -22,7 +22,7 @@ pub(crate) enum LogEntry<'a> {
     /// A function cannot start, because it cannot build its handler context.
     #[serde(rename = "cannot start")]
     CannotStart {
-        /// What is missing or malformed.
+        /// The cause: a setting that is missing or malformed.
         cause: Cause<'a>,
     },
     /// A request was answered.

@@ -81,7 +81,7 @@ struct Pass {
     unknown: u64,
 }
 
-/// What follows a pass over everything an account owns, once the pass has reached its end.
+/// Step that follows a pass over everything an account owns.
 #[derive(Debug, PartialEq, Eq)]
 enum PassEnd {
     /// Items were deleted: another pass shows whether all are gone.
@@ -199,14 +199,14 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Decides what follows a pass over everything the account owns: another pass (returns `None`), or the end of
-    /// the job, with the state that it leaves.
+    /// Decides what follows a pass over everything the account owns. Returns `None` if another pass does, or the final
+    /// state of the job if it is done.
     async fn end_pass(&self, job: &mut Job) -> Result<Option<JobState>, Error> {
         let pass = std::mem::take(&mut job.pass);
         match pass.end() {
             PassEnd::Repeat => {
-                // All that was counted is deleted. Whatever the next pass meets was added since, by a log-in that
-                // raced the claim, and is counted wherever it is.
+                // All counted items are deleted. Items that the next pass meets were added since, by a log-in that
+                // raced the claim; they are counted wherever they are in the order of keys.
                 job.ledger.counted_to = InventoryCursor::default();
                 Ok(None)
             }

@@ -59,7 +59,7 @@ impl<J> LongJobs<J> {
     }
 }
 
-/// What a lane does next.
+/// A lane's next step.
 enum Turn {
     /// Claims an account from the queue and runs its first turn.
     First(Id<Customer>, PurgeStage),

@@ -33,7 +33,7 @@ struct Section {
     next_page: QueueCursor,
 }
 
-/// What is at the front of the queue: the next account to take, or a page that must be read first.
+/// Front of the queue: the next account to take, or a page that must be read first.
 #[derive(Debug)]
 enum Front {
     Account(Id<Customer>, PurgeStage),

@@ -131,7 +131,7 @@ pub struct MailedPassword<'a> {
     pub hash: PasswordHash,
     /// The link's token.
     pub token: &'a PresentedToken,
-    /// What the token was mailed for.
+    /// Purpose for which the token was mailed.
     pub purpose: Purpose,
 }
 

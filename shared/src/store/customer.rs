@@ -286,7 +286,7 @@ impl Store {
             .notify(&notices, event)?
             .intend_to_prove(Some(before), &change.after, event)?
             .emit(&entry)?;
-        // Whoever has the account's verified address can reset the passwords of the account's admins.
+        // With the account's verified address, the passwords of the account's admins can be reset.
         let moves = !before.email.is_same_mailbox(&change.after.email)
             || before.verified_address() != change.after.verified_address();
         let is_of_authority = moves || event.event_type.is_of_authority();

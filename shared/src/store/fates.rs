@@ -1,6 +1,5 @@
-//! What happens to an account's data when the account is erased, in words for people. Which items and fields
-//! are deleted, erased or kept is derived from the rules that `stored!` declares; only the words are written
-//! here.
+//! The fate of an account's data when the account is erased, in words for people. Which items and fields are deleted,
+//! erased or kept is derived from the rules that `stored!` declares; only the words are written here.
 
 use super::fields::{Declared as _, Field, Rule};
 use super::items::ITEMS;

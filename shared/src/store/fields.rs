@@ -21,13 +21,13 @@ pub enum Rule {
 pub struct Field {
     /// Name of the attribute.
     pub name: &'static str,
-    /// What happens to the field when its account is erased.
+    /// Rule for the field when its account is erased.
     pub rule: Rule,
     /// Whether the stored field may hold personal data.
     pub personal: bool,
 }
 
-/// The attributes of an item, each with what happens to it when its account is erased. Implemented by `stored!`.
+/// The attributes of an item, each with its rule for the erasure of the account. Implemented by `stored!`.
 pub trait Declared {
     /// All fields of the item.
     const FIELDS: &'static [Field];

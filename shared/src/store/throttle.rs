@@ -76,7 +76,7 @@ enum Counted {
     NotHere(Option<Item>),
 }
 
-/// Where attempts are counted: in an item, or in an element of a map in it.
+/// Place of a count of attempts: an item, or an element of a map in it.
 struct Counter {
     throttle: Throttle,
     address: Address,

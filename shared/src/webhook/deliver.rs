@@ -98,7 +98,7 @@ pub struct DeliveryRun {
     pub oldest_overdue_seconds: u64,
 }
 
-/// What became of one event in a run.
+/// Result of handling one event in a run.
 enum Disposition {
     /// The receiver accepted the event.
     Delivered,
@@ -118,7 +118,7 @@ enum Disposition {
 /// Events that are due, with their accounts.
 type DueEvents = Vec<(OutboxEntry, Customer)>;
 
-/// What started an attempt.
+/// Cause of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trigger {
     /// The event arrived on the event bus.

@@ -1,5 +1,4 @@
-//! What lists of accounts cost in database calls and capacity units, and what the indexes that they read
-//! cost.
+//! Cost of lists of accounts, in database calls and capacity units, and of the indexes that they read.
 
 use std::collections::BTreeMap;
 

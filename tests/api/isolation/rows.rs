@@ -45,7 +45,7 @@ const NOT_SUSPENDED: &[Status] = &[Initial, Active, Held, Frozen];
 const NOT_DELETED: &[Status] = &[Initial, Active, Held, Frozen, Suspended];
 const ANY_STATUS: &[Status] = Status::ALL;
 
-/// Where a route accepts a credential.
+/// Places in which a route accepts a credential.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Looks {
     /// In the `Authorization` header or in the query.
@@ -56,7 +56,7 @@ pub(super) enum Looks {
     Nowhere,
 }
 
-/// What a successful request uses up, so that the next request needs a new one.
+/// Objects that a successful request uses up, so that the next request needs a new one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum UsesUp {
     Nothing,

@@ -58,7 +58,7 @@ struct Row {
     p99_ms: f64,
 }
 
-/// What one or many clients got: the number of answers by result, and the response times.
+/// Results of the calls of one or many clients: the number of answers by result, and the response times.
 #[derive(Default)]
 struct Answers {
     succeeded: u64,

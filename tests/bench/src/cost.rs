@@ -1,4 +1,4 @@
-//! What a million calls cost at public prices.
+//! Cost of a million calls at public prices.
 
 use std::fmt::Write as _;
 

@@ -86,7 +86,7 @@ struct Compare {
     /// Only these scenes, such as tls,tls-128
     #[arg(long, value_delimiter = ',')]
     scenes: Vec<String>,
-    /// Where results go
+    /// Folder for the results
     #[arg(long, default_value = "target/bench/results")]
     out: PathBuf,
 }
@@ -100,7 +100,7 @@ struct Scale {
     /// Numbers of items that a purged account owns
     #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 1_000, 10_000, 100_000, 1_000_000])]
     items: Vec<u32>,
-    /// Where results go
+    /// Folder for the results
     #[arg(long, default_value = "target/bench/results")]
     out: PathBuf,
 }
@@ -111,7 +111,7 @@ struct Memory {
     /// How often a process of each memory size is started
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Where results go
+    /// Folder for the results
     #[arg(long, default_value = "target/bench/results")]
     out: PathBuf,
 }
@@ -125,7 +125,7 @@ struct Load {
     /// Seconds of each short run, one for each number of connections, before the long run
     #[arg(long, default_value_t = 10)]
     short: u64,
-    /// Where results go
+    /// Folder for the results
     #[arg(long, default_value = "target/bench/results")]
     out: PathBuf,
 }
@@ -145,7 +145,7 @@ struct Contend {
     /// How often each of the requests to log in, unregister and delete is measured
     #[arg(long, default_value_t = 12)]
     rounds: usize,
-    /// Where results go
+    /// Folder for the results
     #[arg(long, default_value = "target/bench/results")]
     out: PathBuf,
 }
@@ -162,7 +162,7 @@ struct Outbox {
     /// Duration in seconds
     #[arg(long, default_value_t = 600)]
     seconds: u64,
-    /// Where results go
+    /// Folder for the results
     #[arg(long, default_value = "target/bench/results")]
     out: PathBuf,
 }
@@ -185,7 +185,7 @@ struct Soak {
     /// Directory of the functions' executables; target/release if absent
     #[arg(long)]
     binaries: Option<PathBuf>,
-    /// Where results go
+    /// Folder for the results
     #[arg(long, default_value = "target/bench/results")]
     out: PathBuf,
 }

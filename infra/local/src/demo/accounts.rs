@@ -21,7 +21,7 @@ pub(super) struct Account {
     pub(super) since: u32,
     pub(super) entry: Entry,
     pub(super) webhook: Option<Receiver>,
-    /// What happens to the account later, in chronological order: each act with its day.
+    /// Later acts on the account in chronological order, each with its day.
     pub(super) acts: Vec<(u32, Act)>,
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::node::Node;
 use crate::error::Error;
 
-/// What pages of other origins may do with the API.
+/// CORS configuration: the access that pages of other origins have to the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cors {
     /// Allowed origins; `*` allows every origin, `https://*` every origin with that scheme.

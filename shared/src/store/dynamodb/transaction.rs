@@ -73,9 +73,9 @@ pub(crate) trait Witness: std::fmt::Debug + Send + Sync {
 pub(crate) enum CommitResult {
     /// Everything was written.
     Written,
-    /// Nothing was written, because a condition did not hold. Holds the results of the legs (the transaction's
-    /// actions), except the guard, the witness, and those added by `delete_or_fail` and `check_or_fail`: if one of
-    /// these fails, the transaction returns its error instead.
+    /// Nothing was written, because a condition did not hold. Has a result for each leg (an action of the transaction),
+    /// except the [`Guard`], the [`Witness`], and the legs added by `delete_or_fail` and `check_or_fail`: if one of
+    /// these fails, the transaction returns its error instead of this result.
     Refused(Vec<Leg>),
 }
 

@@ -34,7 +34,7 @@ const SHOWN: [&str; 17] = [
     "tm_delete",
 ];
 
-/// What an endpoint works with: the database client, and the names of the tables.
+/// Context of an endpoint: the database client, and the names of the tables.
 struct App {
     tables: DynamoDb,
     accounts: String,

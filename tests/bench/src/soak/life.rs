@@ -33,7 +33,7 @@ pub(crate) enum End {
     Deleted,
 }
 
-/// What the soak knows of an account.
+/// An account as the soak knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) id: String,
